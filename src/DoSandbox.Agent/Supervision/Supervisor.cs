@@ -1,0 +1,6 @@
+namespace DoSandbox.Agent.Supervision;
+
+internal static class Supervisor
+{
+    public static int Run() => 1;
+}
