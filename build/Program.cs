@@ -1,0 +1,3 @@
+using DoSandbox.Build;
+
+return Tasks.Run(args);
