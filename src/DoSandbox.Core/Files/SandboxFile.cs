@@ -36,6 +36,9 @@ public sealed record SandboxFile
     /// <summary>The sandbox that holds it, so that a file piped on binds to the right one.</summary>
     public string? SandboxId { get; init; }
 
-    /// <inheritdoc/>
-    public override string ToString() => FullName;
+    /// <summary>
+    /// The path behind <c>Sandbox:/</c> and the sandbox's id. Never the bare path: PowerShell binds an object of the pipeline to Remove-Item -Path
+    /// by its text, which would be a file of the host.
+    /// </summary>
+    public override string ToString() => $"Sandbox:/{SandboxId}{FullName}";
 }
