@@ -1,6 +1,487 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using DoSandbox.Agent.Native;
+using DoSandbox.Wire.Local;
+using Microsoft.Win32.SafeHandles;
+
 namespace DoSandbox.Agent.Supervision;
 
-internal static class Supervisor
+/// <summary>
+/// One sandbox's supervisor, on the host: makes it, outlives the process that asked for it, ends it when its time is up. Everything that needs
+/// root comes first; then root is given up for good, and only then does anything of the sandbox run. All of it is on the main thread, since
+/// bubblewrap's --die-with-parent fires at the end of the thread that started it.
+/// </summary>
+internal sealed class Supervisor
 {
-    public static int Run() => 1;
+    private const int ReadyMilliseconds = 30_000;
+    private const long MiB = 1024 * 1024;
+    private const long SharedMemoryBytes = 64 * MiB;
+    private const int MaxLogInError = 2000;
+
+    // Numbers of the descriptors that bubblewrap gets; the first two it hands on to the agent.
+    private const int SocketFd = 3;
+    private const int ReadyFd = 4;
+    private const int FilterFd = 5;
+    private const int ArgumentsFd = 6;
+
+    private readonly SuperviseRequest _request;
+    private readonly bool _root;
+    private readonly SandboxFolder _folder;
+    private readonly StateFolder _state;
+    private readonly ManualResetEventSlim _ended = new();
+    private readonly Lock _stopping = new();
+    private ControlGroups? _groups;
+    private SafeFileHandle? _image;
+    private SafeFileHandle? _endFile;
+    private Timer? _timer;
+    private int _bubblewrap;
+    private string? _stopReason;
+
+    private Supervisor(SuperviseRequest request, bool root)
+    {
+        _request = request;
+        _root = root;
+        _state = new StateFolder(request.StateFolder, root);
+        _folder = _state.Reserve(request.Name);
+    }
+
+    private string Disk => _folder.File("disk");
+
+    /// <summary>Reads a <see cref="SuperviseRequest"/> from standard input, answers with one <see cref="SuperviseReply"/> line, and stays until the sandbox ended.</summary>
+    public static int Run()
+    {
+        Detach();
+        Supervisor? supervisor = null;
+        SuperviseReply reply;
+        ControlServer? control = null;
+        try
+        {
+            supervisor = new Supervisor(ReadRequest(), HostSyscalls.GetEuid() == 0);
+            (var record, control) = supervisor.Begin();
+            reply = new SuperviseReply { Sandbox = record };
+        }
+        catch (Exception exception)
+        {
+            var known = exception as SuperviseException;
+            reply = new SuperviseReply
+            {
+                ErrorCode = known?.Code ?? (exception is IOException or UnauthorizedAccessException ? "StateFolder" : "Internal"),
+                Error = known?.Message ?? exception.Message,
+                Advice = known?.Advice,
+            };
+            supervisor?.GiveUp();
+        }
+
+        Answer(reply);
+        if (control is null)
+        {
+            return 1;
+        }
+
+        supervisor!.Supervise(control);
+        return 0;
+    }
+
+    /// <summary>Leaves the terminal and the descriptors of whoever started it: a pipe that this process held open would never end for its reader.</summary>
+    private static void Detach()
+    {
+        foreach (var entry in Directory.GetFiles("/proc/self/fd"))
+        {
+            // The runtime's own descriptors are all close-on-exec; one that is not came through exec from outside.
+            var fd = int.Parse(Path.GetFileName(entry), System.Globalization.CultureInfo.InvariantCulture);
+            var flags = HostSyscalls.Fcntl(fd, HostSyscalls.FdGetFlags, 0);
+            if (fd > 2 && flags >= 0 && (flags & HostSyscalls.FdCloseOnExec) == 0)
+            {
+                _ = Libc.Close(fd);
+            }
+        }
+
+        _ = HostSyscalls.SetSid();
+        _ = Libc.Umask(0x12); // 0022: what others must read is readable, and what is secret is made private by name
+        Directory.SetCurrentDirectory("/");
+    }
+
+    private static SuperviseRequest ReadRequest()
+    {
+        using var input = new FileStream(new SafeFileHandle(0, ownsHandle: false), FileAccess.Read);
+        return JsonSerializer.Deserialize(input, LocalJson.Default.SuperviseRequest)
+            ?? throw new SuperviseException("Internal", "The supervisor got no request.");
+    }
+
+    private static void Answer(SuperviseReply reply)
+    {
+        byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(reply, LocalJson.Default.SuperviseReply), (byte)'\n'];
+        try
+        {
+            using var output = new SafeFileHandle(1, ownsHandle: false);
+            Descriptors.WriteAll(output, line);
+        }
+        catch (IOException)
+        {
+            // The client died meanwhile; whoever lists the sandboxes finds it.
+        }
+
+        var nothing = HostSyscalls.Open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC);
+        _ = HostSyscalls.Dup2(nothing, 0);
+        _ = HostSyscalls.Dup2(nothing, 1);
+    }
+
+    private (LocalSandboxRecord Record, ControlServer Control) Begin()
+    {
+        var log = HostSyscalls.Check(HostSyscalls.Open(_folder.File(LocalLayout.LogFile),
+            Libc.O_WRONLY | Libc.O_CREAT | Libc.O_EXCL | HostSyscalls.OpenAppend | Libc.O_CLOEXEC, 0x180), "Making the log"); // 0600
+        HostSyscalls.Check(HostSyscalls.Dup2(log, 2), "dup2");
+        _ = Libc.Close(log);
+
+        var image = _root && _request.Limits.DiskMB is { } size
+            ? Task.Run(() =>
+            {
+                var path = _folder.File("disk.img");
+                DiskImage.Format(path, size);
+                return path;
+            })
+            : null;
+        if (image is null && _request.Limits.DiskMB is not null)
+        {
+            throw new SuperviseException("NotSupported", "The limit -DiskMB cannot be enforced without root.", "Leave out -DiskMB, or run as root.");
+        }
+
+        var agent = _state.PublishAgent();
+        _groups = ControlGroups.Create(_folder.Id, _request.Limits, _root);
+        var agentSocket = Listen(LocalLayout.AgentSocket);
+        var controlSocket = Listen(LocalLayout.ControlSocket);
+        _endFile = File.OpenHandle(_folder.File(LocalLayout.EndedFile), FileMode.CreateNew, FileAccess.Write, FileShare.ReadWrite);
+        PrepareDisk(image);
+        var root = PrepareRoot();
+        CheckImage(root);
+
+        var record = new LocalSandboxRecord
+        {
+            Id = _folder.Id,
+            Name = _request.Name,
+            Image = _request.Image,
+            CreatedAt = DateTimeOffset.UtcNow,
+            ExpiresAt = _request.TimeToLiveSeconds is { } seconds ? DateTimeOffset.UtcNow.AddSeconds(seconds) : null,
+            Metadata = _request.Metadata,
+            Limits = _request.Limits,
+            HostNetwork = _request.HostNetwork,
+            SupervisorPid = Environment.ProcessId,
+            HostUid = _folder.Uid,
+            ControlGroups = _groups.Folders,
+        };
+        _folder.WriteRecord(record);
+        using var arguments = HostSyscalls.MemoryFile("arguments", Arguments(root, agent, out var command).ToBytes());
+        GiveUpRoot();
+        Start(arguments, command, agentSocket);
+        return (record, new ControlServer(controlSocket, Control));
+    }
+
+    private Socket Listen(string name)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(_folder.File(name)));
+        File.SetUnixFileMode(_folder.File(name), UnixFileMode.UserRead | UnixFileMode.UserWrite);
+        socket.Listen(512);
+        return socket;
+    }
+
+    private void PrepareDisk(Task<string>? image)
+    {
+        Directory.CreateDirectory(Disk);
+        if (image is not null)
+        {
+            HostSyscalls.Check(HostSyscalls.Unshare(HostSyscalls.CloneNewNs), "unshare");
+            HostSyscalls.Check(HostSyscalls.Mount("none", "/", null, HostSyscalls.MsRec | HostSyscalls.MsPrivate, null), "Making mounts private");
+            var path = image.GetAwaiter().GetResult();
+            DiskImage.Mount(path, Disk);
+            _image = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        }
+
+        foreach (var folder in (string[])["home", "home/app", "workspace", "tmp"])
+        {
+            Directory.CreateDirectory(Path.Combine(Disk, folder));
+            GiveToSandbox(Path.Combine(Disk, folder));
+        }
+
+        GiveToSandbox(Disk);
+        File.SetUnixFileMode(Path.Combine(Disk, "tmp"), (UnixFileMode)0b1_111_111_111);
+    }
+
+    private void GiveToSandbox(string path)
+    {
+        if (_folder.Uid is { } uid)
+        {
+            HostSyscalls.Check(HostSyscalls.Chown(path, uid, uid), "chown");
+        }
+    }
+
+    private SandboxRoot PrepareRoot()
+    {
+        if (_request.RootFileSystem is not { } source)
+        {
+            return SandboxRoot.Host;
+        }
+
+        if (Directory.Exists(source))
+        {
+            return SandboxRoot.FromDirectory(source);
+        }
+
+        var unpacked = Path.Combine(Disk, "root");
+        Directory.CreateDirectory(unpacked);
+        GiveToSandbox(unpacked);
+        RootArchive.Unpack(_request.Bubblewrap, source, unpacked, _folder.Uid);
+        return SandboxRoot.FromDirectory(unpacked);
+    }
+
+    private void CheckImage(SandboxRoot root)
+    {
+        if (!root.Has(_request.RequiredProgram))
+        {
+            throw new SuperviseException("ToolMissing", $"The image '{_request.Image}' needs {_request.RequiredProgram}, which is not in {_request.RootFileSystem ?? "/usr"}.",
+                $"Add {_request.RequiredProgram} to that root, or choose another -Image.");
+        }
+    }
+
+    private void GiveUpRoot()
+    {
+        if (_folder.Uid is { } uid)
+        {
+            HostSyscalls.Check(HostSyscalls.SetGroups(0, 0), "setgroups");
+            HostSyscalls.Check(HostSyscalls.SetResGid(uid, uid, uid), "setresgid");
+            HostSyscalls.Check(HostSyscalls.SetResUid(uid, uid, uid), "setresuid");
+        }
+    }
+
+    private void Start(SafeFileHandle arguments, string[] command, Socket agentSocket)
+    {
+        // When bubblewrap is killed its child becomes ours, so that waiting tells exactly when the last process of the sandbox is gone.
+        HostSyscalls.Check(Libc.Prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl");
+        var (readyRead, readyWrite) = Descriptors.Pipe();
+        using (readyRead)
+        {
+            // The only listener and the only writer are inside after this: their end is seen at once.
+            using (agentSocket)
+            using (readyWrite)
+            using (var filter = HostSyscalls.MemoryFile("seccomp", SeccompFilter.Build()))
+            {
+                _groups!.Enter();
+                try
+                {
+                    _bubblewrap = HostTools.StartBubblewrap(_request.Bubblewrap,
+                        ["--args", Text(ArgumentsFd), "--", .. command, "serve", "--fd", Text(SocketFd), "--ready-fd", Text(ReadyFd), .. ProcessLimit()],
+                        [(agentSocket.SafeHandle, SocketFd), (readyWrite, ReadyFd), (filter, FilterFd), (arguments, ArgumentsFd)]);
+                }
+                finally
+                {
+                    _groups.Leave();
+                }
+            }
+
+            if (!WaitForReady(readyRead))
+            {
+                Kill();
+                ReapAll();
+                throw BubblewrapFailure.Explain(ReadLog());
+            }
+        }
+    }
+
+    private string[] ProcessLimit() => _request.Limits.MaxProcesses is { } limit ? ["--max-processes", Text(limit)] : [];
+
+    private static string Text(int number) => number.ToString(System.Globalization.CultureInfo.InvariantCulture);
+
+    private BubblewrapArguments Arguments(SandboxRoot root, string agent, out string[] command)
+    {
+        var arguments = new BubblewrapArguments();
+        // --disable-userns needs --unshare-user named, although --unshare-all implies it.
+        arguments.Add("--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--as-pid-1",
+            "--cap-drop", "ALL", "--uid", "1000", "--gid", "1000", "--hostname", _request.Name.ToLowerInvariant(), "--clearenv",
+            "--seccomp", Text(FilterFd));
+        if (_request.HostNetwork)
+        {
+            arguments.Add("--share-net");
+        }
+
+        command = root.Mount(arguments, _state, agent, _request.HostNetwork);
+        arguments.Add("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", SharedMemoryBytes.ToString(System.Globalization.CultureInfo.InvariantCulture),
+            "--tmpfs", "/dev/shm", "--remount-ro", "/dev");
+        arguments.Add("--bind", Path.Combine(Disk, "home"), "/home/sandbox", "--bind", Path.Combine(Disk, "workspace"), "/workspace",
+            "--bind", Path.Combine(Disk, "tmp"), "/tmp", "--symlink", "home/sandbox/app", "/app");
+        if (_request.RootFileSystem is null)
+        {
+            arguments.Add("--dir", "/var", "--symlink", "/tmp", "/var/tmp", "--dir", "/run");
+        }
+
+        foreach (var (name, value) in SandboxEnvironment())
+        {
+            arguments.Add("--setenv", name, value);
+        }
+
+        arguments.Add("--remount-ro", "/", "--chdir", "/home/sandbox/app");
+        return arguments;
+    }
+
+    private Dictionary<string, string> SandboxEnvironment()
+    {
+        var environment = new Dictionary<string, string>(StringComparer.Ordinal)
+        {
+            ["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            ["HOME"] = "/home/sandbox",
+            ["USER"] = "sandbox",
+            ["LOGNAME"] = "sandbox",
+            ["LANG"] = "C.UTF-8",
+            ["SANDBOX_NAME"] = _request.Name,
+        };
+        foreach (var (name, value) in _request.Environment ?? [])
+        {
+            environment[name] = value;
+        }
+
+        return environment;
+    }
+
+    private static unsafe bool WaitForReady(SafeFileHandle pipe)
+    {
+        var poll = new HostSyscalls.PollFd { Fd = (int)pipe.DangerousGetHandle(), Events = HostSyscalls.PollIn };
+        if (HostSyscalls.Poll(&poll, 1, ReadyMilliseconds) <= 0)
+        {
+            SupervisorLog.Write($"the agent was not ready within {ReadyMilliseconds} ms");
+            return false;
+        }
+
+        return Descriptors.Read(pipe, stackalloc byte[1]) == 1;
+    }
+
+    private string ReadLog()
+    {
+        try
+        {
+            var log = File.ReadAllText(_folder.File(LocalLayout.LogFile));
+            return log.Length > MaxLogInError ? log[^MaxLogInError..] : log;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return exception.Message;
+        }
+    }
+
+    private void Supervise(ControlServer control)
+    {
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, context =>
+        {
+            context.Cancel = true;
+            Stop("its supervisor was told to stop");
+        });
+        if (_request.TimeToLiveSeconds is { } seconds)
+        {
+            _timer = new Timer(_ => Stop("its time was up"), null, TimeSpan.FromSeconds(seconds), Timeout.InfiniteTimeSpan);
+        }
+
+        control.Start();
+        var status = ReapAll();
+        _timer?.Dispose();
+        var reason = _stopReason ?? (_groups!.RanOutOfMemory()
+            ? $"it ran out of memory (its limit is {_request.Limits.MemoryMB} MiB)"
+            : $"its agent ended ({Describe(status)})");
+        RecordEnd(reason);
+        _ended.Set();
+        control.Finish();
+    }
+
+    private static string Describe(ExitStatus status) => status.ExitCode > 128 ? $"signal {status.ExitCode - 128}" : $"exit code {status.ExitCode}";
+
+    private ControlReply Control(ControlRequest request)
+    {
+        if (request.Operation != ControlOperations.Stop)
+        {
+            return new ControlReply { Error = $"unknown operation '{request.Operation}'" };
+        }
+
+        Stop("it was removed");
+        return _ended.Wait(TimeSpan.FromSeconds(20))
+            ? new ControlReply { Ok = true }
+            : new ControlReply { Error = "its processes did not end within 20 s of being killed" };
+    }
+
+    private void Stop(string reason)
+    {
+        lock (_stopping)
+        {
+            _stopReason ??= reason;
+        }
+
+        Kill();
+    }
+
+    private void Kill()
+    {
+        try
+        {
+            _groups?.Kill();
+        }
+        catch (IOException exception)
+        {
+            SupervisorLog.Write($"cgroup.kill: {exception.Message}");
+        }
+
+        // bubblewrap's end takes the agent, process 1, with it, and that every other process.
+        _ = Libc.Kill(_bubblewrap, Libc.SIGKILL);
+    }
+
+    /// <summary>Waits until no child is left: bubblewrap, and after it the agent, whose end comes after that of all it started.</summary>
+    private unsafe ExitStatus ReapAll()
+    {
+        var first = default(ExitStatus);
+        while (true)
+        {
+            int status;
+            var pid = Libc.WaitPid(-1, &status, 0);
+            if (pid == _bubblewrap)
+            {
+                first = new ExitStatus(status);
+            }
+            else if (pid < 0 && Libc.LastError != Libc.EINTR)
+            {
+                return first;
+            }
+        }
+    }
+
+    private void RecordEnd(string reason)
+    {
+        SupervisorLog.Write($"the sandbox ended: {reason}");
+        var end = JsonSerializer.SerializeToUtf8Bytes(new LocalSandboxEnd { EndedAt = DateTimeOffset.UtcNow, Reason = reason }, LocalJson.Default.LocalSandboxEnd);
+        try
+        {
+            RandomAccess.Write(_endFile!, end, 0);
+            if (_image is not null)
+            {
+                // The folder stays for the next client to remove; the room on the disk is given back now.
+                RandomAccess.SetLength(_image, 0);
+            }
+            else if (_folder.Uid is null)
+            {
+                Directory.Delete(Disk, recursive: true);
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            SupervisorLog.Write($"cleaning up: {exception.Message}");
+        }
+
+        _groups!.Remove();
+    }
+
+    private void GiveUp()
+    {
+        if (_groups is not null)
+        {
+            _groups.Remove();
+            _groups.Dispose();
+        }
+
+        _folder.Abandon(_request.StateFolder, _request.Name);
+    }
 }

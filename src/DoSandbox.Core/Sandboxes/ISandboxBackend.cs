@@ -8,12 +8,15 @@ namespace DoSandbox.Sandboxes;
 public enum BackendCapabilities
 {
     None = 0,
-    ChangeExpiry = 1,
-    Pause = 2,
-    Endpoints = 4,
-    Limits = 8,
-    NoNetwork = 16,
-    RootFileSystem = 32,
+
+    /// <summary>Memory, CPU, processes and disk can be limited.</summary>
+    Limits = 1,
+
+    /// <summary>A sandbox can be cut off from the network.</summary>
+    NetworkIsolation = 2,
+
+    /// <summary>Another root file system can be given.</summary>
+    RootFileSystem = 4,
 }
 
 /// <summary>Whether a backend is usable here.</summary>
@@ -47,7 +50,9 @@ public interface ISandboxBackend
     BackendCapabilities Capabilities { get; }
 
     /// <summary>Looks whether it is usable here. Does not throw for what is missing: it tells.</summary>
-    Task<BackendStatus> ProbeAsync(CancellationToken cancellationToken);
+    /// <param name="thorough">True to try what it needs, false to see only whether it is there.</param>
+    /// <param name="cancellationToken">Ends the look.</param>
+    Task<BackendStatus> ProbeAsync(bool thorough, CancellationToken cancellationToken);
 
     /// <summary>Makes a sandbox and waits until it answers. Everything is checked before anything is created; a failure leaves nothing.</summary>
     /// <exception cref="SandboxException">Any code.</exception>

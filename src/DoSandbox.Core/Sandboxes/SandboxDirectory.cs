@@ -37,7 +37,7 @@ public sealed class SandboxDirectory : IAsyncDisposable
     public async Task<IReadOnlyList<BackendStatus>> ProbeAsync(CancellationToken cancellationToken)
     {
         var wanted = Environment.GetEnvironmentVariable(BackendVariable);
-        var statuses = await Task.WhenAll(Backends.Select(backend => backend.ProbeAsync(cancellationToken))).ConfigureAwait(false);
+        var statuses = await Task.WhenAll(Backends.Select(backend => backend.ProbeAsync(thorough: true, cancellationToken))).ConfigureAwait(false);
         var chosen = string.IsNullOrEmpty(wanted)
             ? statuses.FirstOrDefault(status => status.Usable)
             : statuses.FirstOrDefault(status => string.Equals(status.Name, wanted, StringComparison.OrdinalIgnoreCase));
@@ -62,7 +62,7 @@ public sealed class SandboxDirectory : IAsyncDisposable
         var missing = new List<BackendStatus>();
         foreach (var backend in Backends)
         {
-            var status = await backend.ProbeAsync(cancellationToken).ConfigureAwait(false);
+            var status = await backend.ProbeAsync(thorough: false, cancellationToken).ConfigureAwait(false);
             if (status.Usable)
             {
                 return backend;

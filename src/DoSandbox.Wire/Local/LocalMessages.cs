@@ -12,6 +12,9 @@ public sealed record SuperviseRequest
     public required string Name { get; init; }
     public required string Image { get; init; }
 
+    /// <summary>A program that the image promises; creation fails where the root has none.</summary>
+    public required string RequiredProgram { get; init; }
+
     /// <summary>A directory or a tar archive of another root; the host's /usr when absent.</summary>
     public string? RootFileSystem { get; init; }
 
@@ -85,9 +88,6 @@ public sealed record ControlRequest
 {
     /// <summary>One of <see cref="ControlOperations"/>.</summary>
     public required string Operation { get; init; }
-
-    /// <summary>With <c>expire</c>: the new end, none when absent.</summary>
-    public DateTimeOffset? ExpiresAt { get; init; }
 }
 
 /// <summary>Values of <see cref="ControlRequest.Operation"/>.</summary>
@@ -95,15 +95,6 @@ public static class ControlOperations
 {
     /// <summary>Ends the sandbox; the answer comes once nothing of it runs.</summary>
     public const string Stop = "stop";
-
-    /// <summary>Changes when the sandbox ends by itself.</summary>
-    public const string Expire = "expire";
-
-    /// <summary>Freezes every process.</summary>
-    public const string Pause = "pause";
-
-    /// <summary>Thaws them.</summary>
-    public const string Resume = "resume";
 }
 
 /// <summary>The supervisor's answer to a control line.</summary>

@@ -1,0 +1,289 @@
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using DoSandbox.Errors;
+using DoSandbox.Sandboxes;
+using DoSandbox.Wire.Local;
+
+namespace DoSandbox.Backends.Local;
+
+/// <summary>
+/// The state folder as clients see it: which sandboxes there are, which of them live (their supervisor holds the lock file), and the removal
+/// of what dead ones left.
+/// </summary>
+internal sealed partial class LocalState
+{
+    /// <summary>Names the state folder.</summary>
+    public const string HomeVariable = "DOSANDBOX_HOME";
+
+    /// <summary>Room in the address of a unix socket (unix(7): 108 bytes with the final NUL), less "/sandboxes/ID/control.sock".</summary>
+    private const int MaxHomeLength = 107 - 40;
+
+    /// <summary>How long one that ended by itself can still be asked why.</summary>
+    private static readonly TimeSpan KeepEnded = TimeSpan.FromHours(1);
+
+    /// <summary>After this long a folder that never got a lock belongs to no supervisor that is still starting.</summary>
+    private static readonly TimeSpan StartTime = TimeSpan.FromMinutes(1);
+
+    private LocalState(string home) => Home = home;
+
+    /// <summary>The folder: $DOSANDBOX_HOME, else /var/lib/dosandbox for root, else $XDG_STATE_HOME/dosandbox, else ~/.local/state/dosandbox.</summary>
+    public string Home { get; }
+
+    /// <summary>The state folder of this process.</summary>
+    public static LocalState Current()
+    {
+        if (Environment.GetEnvironmentVariable(HomeVariable) is { Length: > 0 } named)
+        {
+            return new LocalState(Path.GetFullPath(named));
+        }
+
+        if (Environment.IsPrivilegedProcess)
+        {
+            return new LocalState("/var/lib/dosandbox");
+        }
+
+        var state = Environment.GetEnvironmentVariable("XDG_STATE_HOME") is { Length: > 0 } xdg && Path.IsPathFullyQualified(xdg)
+            ? xdg
+            : Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local", "state");
+        return new LocalState(Path.Combine(state, "dosandbox"));
+    }
+
+    /// <summary>Refuses a folder in which no sandbox could work.</summary>
+    /// <exception cref="SandboxException">StateFolder.</exception>
+    public void Check()
+    {
+        if (System.Text.Encoding.UTF8.GetByteCount(Home) > MaxHomeLength)
+        {
+            throw new SandboxException(SandboxErrorCode.StateFolder, $"The path of the state folder, {Home}, is too long for the sockets in it.",
+                $"Name one of at most {MaxHomeLength} bytes in {HomeVariable}.");
+        }
+
+        if (!Environment.IsPrivilegedProcess || OperatingSystem.IsWindows())
+        {
+            return;
+        }
+
+        for (var folder = new DirectoryInfo(Home).Parent; folder is not null; folder = folder.Parent)
+        {
+            if (folder.Exists && (File.GetUnixFileMode(folder.FullName) & UnixFileMode.OtherExecute) == UnixFileMode.None)
+            {
+                throw new SandboxException(SandboxErrorCode.StateFolder,
+                    $"Sandboxes of root run as users of their own, which cannot reach {Home}: others may not pass {folder.FullName}.",
+                    $"Name a folder in {HomeVariable} that everyone may pass, or leave it out for /var/lib/dosandbox.");
+            }
+        }
+    }
+
+    /// <summary>The path of a sandbox's folder.</summary>
+    public string Folder(string id) => Path.Combine(Home, LocalLayout.Sandboxes, id);
+
+    /// <summary>True for what can be an id; everything else never becomes part of a path.</summary>
+    public static bool IsId(string text) => IdPattern().IsMatch(text);
+
+    /// <summary>The sandbox with this id, or null.</summary>
+    public Sandbox? Read(string id)
+    {
+        if (!IsId(id) || ReadRecord(id) is not { } record)
+        {
+            return null;
+        }
+
+        var (state, reason) = IsAlive(id) ? (SandboxState.Running, null) : HowItEnded(id);
+        return new Sandbox
+        {
+            Id = record.Id,
+            Name = record.Name,
+            Backend = LocalBackend.BackendName,
+            State = state,
+            StateReason = reason,
+            Image = record.Image,
+            CreatedAt = record.CreatedAt,
+            ExpiresAt = record.ExpiresAt,
+            Metadata = record.Metadata ?? [],
+        };
+    }
+
+    /// <summary>All ids, living and dead.</summary>
+    public IEnumerable<string> Ids()
+    {
+        var folder = Path.Combine(Home, LocalLayout.Sandboxes);
+        return Directory.Exists(folder) ? Directory.EnumerateDirectories(folder).Select(path => Path.GetFileName(path)).Where(IsId) : [];
+    }
+
+    /// <summary>True while a supervisor holds the sandbox's lock.</summary>
+    public bool IsAlive(string id) => IsHeld(Path.Combine(Folder(id), LocalLayout.LockFile));
+
+    /// <summary>The record that the supervisor wrote, or null.</summary>
+    public LocalSandboxRecord? ReadRecord(string id)
+    {
+        try
+        {
+            using var file = File.OpenRead(Path.Combine(Folder(id), LocalLayout.RecordFile));
+            return JsonSerializer.Deserialize(file, LocalJson.Default.LocalSandboxRecord);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or JsonException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Why a dead sandbox is dead.</summary>
+    public (SandboxState State, string Reason) HowItEnded(string id)
+    {
+        try
+        {
+            using var file = File.OpenRead(Path.Combine(Folder(id), LocalLayout.EndedFile));
+            if (file.Length > 0 && JsonSerializer.Deserialize(file, LocalJson.Default.LocalSandboxEnd) is { } end)
+            {
+                return (SandboxState.Ended, end.Reason);
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or JsonException)
+        {
+            return (SandboxState.Failed, $"it left no word: {exception.Message}");
+        }
+
+        return (SandboxState.Failed, "its supervisor was killed");
+    }
+
+    /// <summary>Removes all that a dead sandbox left: control groups, disk, folder, and what was reserved for it.</summary>
+    /// <exception cref="IOException">Something could not be removed.</exception>
+    public void Remove(string id)
+    {
+        var record = ReadRecord(id);
+        RemoveResources(id, record);
+        var folder = Folder(id);
+        if (Directory.Exists(folder))
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+
+        RemoveReservations();
+    }
+
+    /// <summary>Removes what crashes left, as far as this user may. A sandbox that ended by itself is kept for an hour, without its disk.</summary>
+    public void Sweep()
+    {
+        var folder = Path.Combine(Home, LocalLayout.Sandboxes);
+        if (!Directory.Exists(folder))
+        {
+            return;
+        }
+
+        foreach (var path in Directory.EnumerateDirectories(folder))
+        {
+            var id = Path.GetFileName(path);
+            try
+            {
+                if (!IsId(id))
+                {
+                    RemoveUnfinished(path);
+                }
+                else if (!IsAlive(id))
+                {
+                    SweepDead(id);
+                }
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                // Another client is at it, or the sandbox is another user's. What stays is tried again by the next.
+                continue;
+            }
+        }
+    }
+
+    [GeneratedRegex("^[0-9a-f]{16}$", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, 1000)]
+    private static partial Regex IdPattern();
+
+    private static bool IsHeld(string lockFile)
+    {
+        try
+        {
+            // Asks for a shared lock: clients that look at the same moment do not take each other for the supervisor.
+            using var probe = new FileStream(lockFile, FileMode.Open, FileAccess.Read, FileShare.Read);
+            return false;
+        }
+        catch (Exception exception) when (exception is FileNotFoundException or DirectoryNotFoundException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+        catch (IOException)
+        {
+            return true;
+        }
+    }
+
+    private void SweepDead(string id)
+    {
+        var record = ReadRecord(id);
+        if (record is null || DateTime.UtcNow - Directory.GetLastWriteTimeUtc(Folder(id)) > KeepEnded)
+        {
+            Remove(id);
+            return;
+        }
+
+        RemoveResources(id, record);
+    }
+
+    private static void RemoveUnfinished(string path)
+    {
+        if (DateTime.UtcNow - Directory.GetCreationTimeUtc(path) > StartTime && !IsHeld(Path.Combine(path, LocalLayout.LockFile)))
+        {
+            Directory.Delete(path, recursive: true);
+        }
+    }
+
+    private void RemoveResources(string id, LocalSandboxRecord? record)
+    {
+        foreach (var group in record?.ControlGroups ?? [])
+        {
+            if (Directory.Exists(group))
+            {
+                Directory.Delete(group);
+            }
+        }
+
+        var folder = Folder(id);
+        foreach (var name in (string[])["disk.img", LocalLayout.AgentSocket, LocalLayout.ControlSocket])
+        {
+            File.Delete(Path.Combine(folder, name));
+        }
+
+        if (Directory.Exists(Path.Combine(folder, "disk")))
+        {
+            Directory.Delete(Path.Combine(folder, "disk"), recursive: true);
+        }
+    }
+
+    /// <summary>Takes back names and user ids whose sandbox is gone, under the lock under which supervisors reserve them.</summary>
+    private void RemoveReservations()
+    {
+        using var held = TakeLock();
+        foreach (var kind in (string[])[LocalLayout.Names, LocalLayout.Uids])
+        {
+            foreach (var link in Directory.EnumerateFileSystemEntries(Path.Combine(Home, kind)))
+            {
+                if (new FileInfo(link).LinkTarget is { } id && !Directory.Exists(Folder(id)))
+                {
+                    File.Delete(link);
+                }
+            }
+        }
+    }
+
+    private FileStream TakeLock()
+    {
+        var deadline = Environment.TickCount64 + 10_000;
+        while (true)
+        {
+            try
+            {
+                return new FileStream(Path.Combine(Home, LocalLayout.LockFile), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            }
+            catch (IOException) when (Environment.TickCount64 < deadline)
+            {
+                Thread.Sleep(2);
+            }
+        }
+    }
+}
