@@ -21,10 +21,10 @@ internal static class BuildTask
 
         Step("module", new Stamp("module", [.. Shared, "src/DoSandbox.Core", "src/DoSandbox.PowerShell", "src/DoSandbox.Loader"],
             [Path.Combine(Repo.ModuleBin, "DoSandbox.PowerShell.dll"), Path.Combine(Repo.ModuleBin, "DoSandbox.Core.dll"), Path.Combine(Repo.ModuleBin, "DoSandbox.Loader.dll")]),
-            () => DotNetIfThere("publish", Repo.Path("src", "DoSandbox.PowerShell"), "-c", "Release", "-o", Repo.ModuleBin));
+            PublishModule);
         BuildHelp();
         Step("sandbox", new Stamp("cli", [.. Shared, "src/DoSandbox.Core", "src/DoSandbox.Cli"], [Repo.Cli]),
-            () => DotNetIfThere("publish", Repo.Path("src", "DoSandbox.Cli"), "-c", "Release", "-o", Path.GetDirectoryName(Repo.Cli)!));
+            () => DotNet("publish", Repo.Path("src", "DoSandbox.Cli"), "-c", "Release", "-o", Path.GetDirectoryName(Repo.Cli)!));
         return 0;
     }
 
@@ -60,13 +60,10 @@ internal static class BuildTask
             });
     }
 
-    private static void DotNetIfThere(string verb, string project, params string[] arguments)
-    {
-        if (Directory.Exists(project))
-        {
-            DotNet(verb, [project, .. arguments]);
-        }
-    }
+    private static void PublishModule() =>
+        // Compiled ahead the module imports faster; elsewhere the same code runs from its IL.
+        DotNet("publish", Repo.Path("src", "DoSandbox.PowerShell"), "-c", "Release", "-o", Repo.ModuleBin,
+            OperatingSystem.IsLinux() ? "-p:ReadyToRun=true" : "-p:ReadyToRun=false");
 
     private static void PublishAgent()
     {
