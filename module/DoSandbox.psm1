@@ -15,4 +15,4 @@ catch [IO.FileLoadException] {
 $inner = Import-Module -Assembly ([DoSandbox.Loader.ModuleLoadContext]::LoadCmdlets()) -PassThru
 
 # Without this a second import (-Force, or after Remove-Module) would find the inner module loaded and export nothing.
-$ExecutionContext.SessionState.Module.OnRemove = { Remove-Module -ModuleInfo $inner -Force }.GetNewClosure()
+$ExecutionContext.SessionState.Module.OnRemove = { Remove-Module -ModuleInfo $inner -Force }

@@ -156,7 +156,7 @@ public sealed class InvokeSandboxCommandCommand : AsyncSandboxCmdlet
         }
     }
 
-    private bool Approve(SandboxReference sandbox) => ShouldProcess(sandbox.ToString(), $"Run '{Display.OneLine(_request!.Command)}'");
+    private bool Approve(SandboxReference sandbox) => ShouldProcess(Display.OneLine(sandbox.ToString()), $"Run '{Display.OneLine(_request!.Command)}'");
 
     private void RunFromPipeline(SandboxReference? sandbox)
     {

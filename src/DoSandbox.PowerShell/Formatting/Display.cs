@@ -48,6 +48,9 @@ public static class Display
     public static string Moment(DateTimeOffset? value) =>
         value is { } moment ? moment.ToLocalTime().ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture) : "never";
 
+    /// <summary>How long it is until a moment; "never" when null.</summary>
+    public static string Until(DateTimeOffset? value) => value is { } moment ? Span(moment - DateTimeOffset.UtcNow) : "never";
+
     /// <summary>A duration in seconds.</summary>
     public static string Seconds(TimeSpan value) => value.TotalSeconds.ToString("0.000s", CultureInfo.InvariantCulture);
 
