@@ -20,7 +20,7 @@ public static class SandboxTransfer
     /// <param name="destination">An absolute path in the sandbox.</param>
     /// <param name="options">How.</param>
     /// <param name="cancellationToken">Ends it; nothing is left of it.</param>
-    /// <returns>The files and links that were written, once all of them are.</returns>
+    /// <returns>The directory, where one was named, then the files and links that were written, once all of them are.</returns>
     /// <exception cref="SandboxException">FileNotFound, FileExists (before anything is sent), DiskFull, PermissionDenied, Network and others.</exception>
     public static async IAsyncEnumerable<SandboxFile> UploadAsync(ISandboxConnection connection, string localPath, string destination, TransferOptions options,
         [EnumeratorCancellation] CancellationToken cancellationToken)
@@ -64,7 +64,13 @@ public static class SandboxTransfer
 
         if (isDirectory)
         {
-            foreach (var file in await DirectoryUpload.SendAsync(connection, localPath, target, existing is not null, options, cancellationToken).ConfigureAwait(false))
+            var files = await DirectoryUpload.SendAsync(connection, localPath, target, existing is not null, options, cancellationToken).ConfigureAwait(false);
+            if (await connection.Files.GetAsync(target, cancellationToken).ConfigureAwait(false) is { } directory)
+            {
+                yield return directory;
+            }
+
+            foreach (var file in files)
             {
                 yield return file;
             }
@@ -81,9 +87,9 @@ public static class SandboxTransfer
     /// <param name="destination">A path of this machine; missing directories on the way are made.</param>
     /// <param name="options">How.</param>
     /// <param name="cancellationToken">Ends it; nothing is left of it.</param>
-    /// <returns>The files and links that were written, once all of them are.</returns>
+    /// <returns>The directory, where one was named, then the files and links that were written, once all of them are.</returns>
     /// <exception cref="SandboxException">FileNotFound, FileExists (before anything is fetched), UnsafeArchive, DiskFull, PermissionDenied, Network and others.</exception>
-    public static async IAsyncEnumerable<FileInfo> DownloadAsync(ISandboxConnection connection, string sandboxPath, string destination, TransferOptions options,
+    public static async IAsyncEnumerable<FileSystemInfo> DownloadAsync(ISandboxConnection connection, string sandboxPath, string destination, TransferOptions options,
         [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var source = SandboxPath.Normalize(sandboxPath);
@@ -97,7 +103,9 @@ public static class SandboxTransfer
         var target = PrepareTarget(source, destination, file.Type == SandboxFileType.Directory, options);
         if (file.Type == SandboxFileType.Directory)
         {
-            foreach (var path in await DirectoryDownload.FetchAsync(connection, source, target, options, cancellationToken).ConfigureAwait(false))
+            var paths = await DirectoryDownload.FetchAsync(connection, source, target, options, cancellationToken).ConfigureAwait(false);
+            yield return new DirectoryInfo(target);
+            foreach (var path in paths)
             {
                 yield return new FileInfo(path);
             }

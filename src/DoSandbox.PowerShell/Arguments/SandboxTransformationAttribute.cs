@@ -68,6 +68,8 @@ public sealed class SandboxTransformationAttribute : ArgumentTransformationAttri
                 throw new ArgumentTransformationMetadataException("A sandbox is missing here: give a sandbox object, an id or a name.");
             case SandboxFile when !AcceptFiles:
                 throw new ArgumentTransformationMetadataException("This is a file in a sandbox, not a sandbox.");
+            case FileSystemInfo:
+                throw new ArgumentTransformationMetadataException("This is a file of this machine, not a sandbox.");
         }
 
         foreach (var name in PropertyNames)

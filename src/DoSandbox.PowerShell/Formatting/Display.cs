@@ -51,6 +51,20 @@ public static class Display
     /// <summary>How long it is until a moment; "never" when null.</summary>
     public static string Until(DateTimeOffset? value) => value is { } moment ? Span(moment - DateTimeOffset.UtcNow) : "never";
 
+    /// <summary>A number of bytes in the unit that fits.</summary>
+    public static string Bytes(long value)
+    {
+        string[] units = ["B", "KiB", "MiB", "GiB", "TiB"];
+        var amount = (double)value;
+        var unit = 0;
+        for (; amount >= 1024 && unit < units.Length - 1; unit++)
+        {
+            amount /= 1024;
+        }
+
+        return amount.ToString(unit == 0 ? "0" : "0.0", CultureInfo.InvariantCulture) + " " + units[unit];
+    }
+
     /// <summary>A duration in seconds.</summary>
     public static string Seconds(TimeSpan value) => value.TotalSeconds.ToString("0.000s", CultureInfo.InvariantCulture);
 
