@@ -60,6 +60,13 @@ internal static unsafe class Descriptors
         return Libc.Ioctl(fd, Libc.FIONREAD, &count) == 0 ? count : 0;
     }
 
+    /// <summary>True when a pipe is empty and nobody can write to it any more.</summary>
+    public static bool IsAtEnd(SafeFileHandle fd)
+    {
+        var poll = new Libc.PollFd { Fd = (int)fd.DangerousGetHandle(), Events = Libc.POLLIN };
+        return Libc.Poll(&poll, 1, 0) == 1 && poll.Returned == Libc.POLLHUP;
+    }
+
     /// <summary>Reads once. 0 is the end; -1 means that nothing is there yet (only of a non-blocking descriptor).</summary>
     public static int Read(SafeFileHandle fd, Span<byte> buffer)
     {

@@ -327,6 +327,20 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "epoll_wait", SetLastError = true)]
     public static partial int EpollWait(int epoll, EpollEvent* events, int capacity, int timeout);
 
+    [StructLayout(LayoutKind.Sequential)]
+    public struct PollFd
+    {
+        public int Fd;
+        public short Events;
+        public short Returned;
+    }
+
+    public const short POLLIN = 1;
+    public const short POLLHUP = 16;
+
+    [LibraryImport(Library, EntryPoint = "poll", SetLastError = true)]
+    public static partial int Poll(PollFd* fds, nuint count, int timeout);
+
     [LibraryImport(Library, EntryPoint = "mallopt")]
     public static partial int Mallopt(int parameter, int value);
 

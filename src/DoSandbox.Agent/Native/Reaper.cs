@@ -18,6 +18,9 @@ internal readonly record struct ExitStatus(int Raw)
 /// </summary>
 internal sealed unsafe class Reaper
 {
+    // Where siginfo_t has si_pid on 64-bit systems.
+    private const int SiginfoPid = 16;
+
     private readonly Lock _gate = new();
     private readonly Dictionary<int, Action<ExitStatus>> _waiters = [];
     private readonly SemaphoreSlim _spawned = new(0);
@@ -73,7 +76,7 @@ internal sealed unsafe class Reaper
                 continue;
             }
 
-            var pid = Unsafe.ReadUnaligned<int>(info + 12);
+            var pid = Unsafe.ReadUnaligned<int>(info + SiginfoPid);
             Action<ExitStatus>? exited;
             int status;
             lock (_gate)

@@ -1,0 +1,122 @@
+using System.Security.Cryptography;
+using System.Text;
+using DoSandbox.Agent.Native;
+using DoSandbox.Wire.Execd;
+using DoSandbox.Wire.Run;
+using Microsoft.AspNetCore.Http;
+
+namespace DoSandbox.Agent.Server;
+
+/// <summary>Finds the handler of a request, and turns whatever goes wrong into an error answer.</summary>
+internal sealed class Dispatcher
+{
+    private const string Extensions = $"{AgentExtensions.Run}, {AgentExtensions.PtyInput}";
+
+    private readonly byte[]? _token;
+    private readonly CommandRoutes _commands;
+    private readonly RunRoutes _run;
+
+    /// <param name="registry">The commands of this agent.</param>
+    /// <param name="token">The access token every request must carry, or null.</param>
+    public Dispatcher(CommandRegistry registry, byte[]? token)
+    {
+        _token = token;
+        _commands = new CommandRoutes(registry);
+        _run = new RunRoutes(registry);
+    }
+
+    /// <summary>Answers one request. Never throws, so nothing that a client sends can end the agent.</summary>
+    public async Task HandleAsync(HttpContext context)
+    {
+        try
+        {
+            if (!IsAllowed(context))
+            {
+                context.Response.StatusCode = StatusCodes.Status401Unauthorized;
+                context.Response.ContentType = Messages.Json;
+                await context.Response.WriteAsync(
+                    "{\"error\":\"Unauthorized: invalid or missing header X-EXECD-ACCESS-TOKEN\"}", context.RequestAborted).ConfigureAwait(false);
+                return;
+            }
+
+            await RouteAsync(context).ConfigureAwait(false);
+        }
+        catch (RequestException e)
+        {
+            await AnswerAsync(context, e).ConfigureAwait(false);
+        }
+        catch (LinuxException e)
+        {
+            await AnswerAsync(context, RequestException.From(e)).ConfigureAwait(false);
+        }
+        catch (BadHttpRequestException e)
+        {
+            await AnswerAsync(context, new RequestException(e.StatusCode, ExecdErrorCodes.InvalidRequestBody, e.Message)).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (context.RequestAborted.IsCancellationRequested)
+        {
+            // The client is gone; nobody is left to answer.
+        }
+        catch (Exception e)
+        {
+            await AnswerAsync(context, RequestException.Failed($"{e.GetType().Name}: {e.Message}")).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>The answer to a path that nothing serves.</summary>
+    public static RequestException NoRoute(HttpContext context) =>
+        new(404, ExecdErrorCodes.NotSupported, $"There is no {context.Request.Method} {context.Request.Path} here.");
+
+    private static async Task AnswerAsync(HttpContext context, RequestException error)
+    {
+        if (context.Response.HasStarted)
+        {
+            // Too late for a status: a broken connection is the only way left to say that this answer is not whole.
+            context.Abort();
+            return;
+        }
+
+        try
+        {
+            context.Response.Headers.Clear();
+            await Messages.WriteErrorAsync(context, error.Status, error.Code, error.Message).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is OperationCanceledException or IOException)
+        {
+            context.Abort();
+        }
+    }
+
+    private bool IsAllowed(HttpContext context)
+    {
+        if (_token is null)
+        {
+            return true;
+        }
+
+        var given = Encoding.UTF8.GetBytes(context.Request.Headers[ExecdHeaders.AccessToken].ToString());
+        return CryptographicOperations.FixedTimeEquals(SHA256.HashData(given), SHA256.HashData(_token));
+    }
+
+    private Task RouteAsync(HttpContext context)
+    {
+        var path = context.Request.Path.Value ?? "/";
+        return (context.Request.Method, path) switch
+        {
+            ("GET" or "HEAD", "/ping") => Ping(context),
+            ("POST", AgentExtensions.RunRoute) => _run.RunAsync(context),
+            _ when IsUnder(path, "/command") => _commands.HandleAsync(context, path),
+            _ => throw NoRoute(context),
+        };
+    }
+
+    private static bool IsUnder(string path, string root) =>
+        path.StartsWith(root, StringComparison.Ordinal) && (path.Length == root.Length || path[root.Length] == '/');
+
+    private static Task Ping(HttpContext context)
+    {
+        context.Response.Headers[AgentExtensions.Header] = Extensions;
+        context.Response.ContentLength = 0;
+        return Task.CompletedTask;
+    }
+}
