@@ -304,6 +304,12 @@ internal sealed class Supervisor
             arguments.Add("--share-net");
         }
 
+        // Parents that bubblewrap makes by itself are closed to all but their owner, which is what they would look like inside.
+        foreach (var folder in (string[])["/etc", "/home", "/.dosandbox"])
+        {
+            arguments.Add("--perms", "0755", "--dir", folder);
+        }
+
         command = root.Mount(arguments, _state, agent, _request.HostNetwork);
         arguments.Add("--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", SharedMemoryBytes.ToString(System.Globalization.CultureInfo.InvariantCulture),
             "--tmpfs", "/dev/shm", "--remount-ro", "/dev");

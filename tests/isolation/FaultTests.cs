@@ -1,0 +1,233 @@
+using System.Diagnostics;
+using DoSandbox.Backends.Local;
+using DoSandbox.Errors;
+using DoSandbox.Sandboxes;
+
+namespace DoSandbox.IsolationTests;
+
+/// <summary>Killed processes, and hosts that cannot hold a sandbox: a clear error with advice, nothing left running, nothing half-made.</summary>
+public sealed class FaultTests
+{
+    [RootFact]
+    public async Task A_killed_supervisor_takes_its_sandbox_with_it_and_the_next_client_cleans_up()
+    {
+        await using var sandbox = await TestSandbox.CreateAsync();
+        var record = sandbox.Record;
+        var running = sandbox.ShellAsync("sleep 300", 60);
+        Kill(record.SupervisorPid);
+        var lost = await Assert.ThrowsAsync<SandboxException>(() => running);
+        Assert.Contains(lost.Code, new[] { SandboxErrorCode.SandboxEnded, SandboxErrorCode.OutcomeUnknown });
+        await TestSandbox.AssertGoneAsync(record.HostUid!.Value);
+        var seen = Assert.Single(await ListAsync(sandbox.Backend), found => found.Id == record.Id);
+        Assert.Equal(SandboxState.Failed, seen.State);
+        Assert.Contains("supervisor was killed", seen.StateReason, StringComparison.Ordinal);
+        Assert.False(File.Exists(Path.Combine(sandbox.Folder, "disk.img")));
+        Assert.DoesNotContain(record.ControlGroups, Directory.Exists);
+        Assert.DoesNotContain(record.Id, File.ReadAllText("/proc/mounts"), StringComparison.Ordinal);
+        await AssertDetachedAsync(record.Id);
+    }
+
+    [RootFact]
+    public async Task A_killed_agent_ends_the_sandbox_and_frees_nobody()
+    {
+        await using var sandbox = await TestSandbox.CreateAsync();
+        var uid = sandbox.Record.HostUid!.Value;
+        var running = sandbox.ShellAsync("sleep 300", 60);
+        var agent = sandbox.HostProcesses().Single(pid => File.ReadAllText($"/proc/{pid}/cmdline").Contains("\0serve\0", StringComparison.Ordinal)
+            && File.ReadAllText($"/proc/{pid}/cmdline").StartsWith("/.dosandbox/", StringComparison.Ordinal));
+        Kill(agent);
+        await Assert.ThrowsAsync<SandboxException>(() => running);
+        await TestSandbox.AssertGoneAsync(uid);
+        var seen = (await sandbox.Backend.GetAsync(sandbox.Sandbox.Id, CancellationToken.None))!;
+        Assert.Equal(SandboxState.Ended, seen.State);
+        Assert.Contains("signal 9", seen.StateReason, StringComparison.Ordinal);
+        var refused = await Assert.ThrowsAsync<SandboxException>(() => sandbox.Backend.ConnectAsync(sandbox.Sandbox, CancellationToken.None));
+        Assert.Equal(SandboxErrorCode.SandboxEnded, refused.Code);
+        Assert.NotEmpty(refused.Advice);
+    }
+
+    [RootFact]
+    public async Task Removing_leaves_nothing_on_the_host()
+    {
+        var sandbox = await TestSandbox.CreateAsync();
+        var record = sandbox.Record;
+        await sandbox.ShellAsync("(setsid sleep 300 &) ; nohup sleep 300 > /dev/null 2>&1 &");
+        await sandbox.DisposeAsync();
+        Assert.Empty(TestSandbox.ProcessesOf(record.HostUid!.Value));
+        Assert.False(Directory.Exists(sandbox.Folder));
+        Assert.DoesNotContain(record.ControlGroups, Directory.Exists);
+        await AssertDetachedAsync(record.Id);
+        Assert.False(File.Exists($"/proc/{record.SupervisorPid}/exe"));
+        Assert.Null(await sandbox.Backend.GetAsync(record.Id, CancellationToken.None));
+        Assert.Null(new FileInfo(Path.Combine(StateHome.Path, "names", record.Name)).LinkTarget);
+    }
+
+    [RootFact]
+    public async Task Names_are_unique_also_when_taken_at_the_same_time()
+    {
+        var backend = new LocalBackend();
+        var name = $"one-{Guid.NewGuid():N}"[..20];
+        var attempts = Enumerable.Range(0, 6).Select(_ => backend.CreateAsync(new SandboxSpec { Name = name }, null, CancellationToken.None)).ToList();
+        var made = new List<Sandbox>();
+        foreach (var attempt in attempts)
+        {
+            try
+            {
+                made.Add(await attempt);
+            }
+            catch (SandboxException exception)
+            {
+                Assert.Equal(SandboxErrorCode.NameTaken, exception.Code);
+                Assert.Contains(name, exception.Message, StringComparison.Ordinal);
+            }
+        }
+
+        await backend.DeleteAsync(Assert.Single(made), CancellationToken.None);
+        var again = await backend.CreateAsync(new SandboxSpec { Name = name }, null, CancellationToken.None);
+        await backend.DeleteAsync(again, CancellationToken.None);
+    }
+
+    [RootFact]
+    public async Task A_read_only_state_folder_is_told()
+    {
+        var folder = $"/tmp/dosbx-ro-{Environment.ProcessId}";
+        await HostShell.RunAsync($"mkdir -p {folder} && mount -t tmpfs -o ro none {folder}");
+        try
+        {
+            var (exitCode, output) = await CreateElsewhereAsync(folder);
+            Assert.NotEqual(0, exitCode);
+            Assert.Contains("Read-only file system", output, StringComparison.Ordinal);
+            Assert.Contains("DOSANDBOX_HOME", output, StringComparison.Ordinal);
+        }
+        finally
+        {
+            await HostShell.RunAsync($"umount {folder} && rmdir {folder}");
+        }
+    }
+
+    [RootFact]
+    public async Task A_full_state_folder_is_told_and_left_empty()
+    {
+        var folder = $"/tmp/dosbx-full-{Environment.ProcessId}";
+        await HostShell.RunAsync($"mkdir -p {folder} && mount -t tmpfs -o size=600k,mode=711 none {folder}");
+        try
+        {
+            var (exitCode, output) = await CreateElsewhereAsync(folder);
+            Assert.NotEqual(0, exitCode);
+            Assert.Contains("No space left on device", output, StringComparison.Ordinal);
+            Assert.Empty(Directory.GetFileSystemEntries(Path.Combine(folder, "sandboxes")));
+            Assert.Empty(Directory.GetFileSystemEntries(Path.Combine(folder, "names")));
+        }
+        finally
+        {
+            await HostShell.RunAsync($"umount {folder} && rmdir {folder}");
+        }
+    }
+
+    [Fact]
+    public async Task Missing_bubblewrap_is_told_with_the_way_to_get_it()
+    {
+        var (exitCode, output) = await CreateElsewhereAsync(StateHome.Path, "PATH=/nonexistent");
+        Assert.NotEqual(0, exitCode);
+        Assert.Contains("bubblewrap (bwrap) is not on PATH", output, StringComparison.Ordinal);
+        Assert.Contains("apt-get install bubblewrap", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Bubblewrap_that_is_too_old_is_told()
+    {
+        var folder = Directory.CreateTempSubdirectory("dosbx-old").FullName;
+        try
+        {
+            var program = Path.Combine(folder, "bwrap");
+            File.WriteAllText(program, "#!/bin/sh\n[ \"$1\" = --version ] && echo 'bubblewrap 0.4.1' && exit 0\necho 'bwrap: Unknown option --disable-userns' >&2\nexit 1\n");
+            File.SetUnixFileMode(folder, (UnixFileMode)0b111_101_101);
+            File.SetUnixFileMode(program, (UnixFileMode)0b111_101_101);
+            var (exitCode, output) = await CreateElsewhereAsync(StateHome.Path, $"PATH={folder}:/usr/bin:/bin");
+            Assert.NotEqual(0, exitCode);
+            Assert.Contains("too old", output, StringComparison.Ordinal);
+            Assert.Contains("0.4.1", output, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [RootFact]
+    public async Task Forbidden_user_namespaces_are_told()
+    {
+        var home = $"/tmp/dosbx-nouserns-{Environment.ProcessId}";
+        await HostShell.RunAsync($"mkdir -p {home} && chown 4242:4242 {home}");
+        var script = Path.GetTempFileName();
+        await File.WriteAllTextAsync(script, """
+            import ctypes, os, sys
+            entered, mapped = os.pipe(), os.pipe()
+            child = os.fork()
+            if child == 0:
+                if ctypes.CDLL(None).unshare(0x10000000) != 0: os._exit(99)
+                os.write(entered[1], b'x'); os.read(mapped[0], 1)
+                with open('/proc/sys/user/max_user_namespaces', 'w') as f: f.write('0')
+                os.setgroups([]); os.setresgid(4242, 4242, 4242); os.setresuid(4242, 4242, 4242)
+                os.execv(sys.argv[1], sys.argv[1:])
+            os.read(entered[0], 1)
+            for name in ('uid_map', 'gid_map'):
+                with open(f'/proc/{child}/{name}', 'w') as f: f.write('0 0 100000')
+            os.write(mapped[1], b'x')
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            """);
+        try
+        {
+            // A user namespace whose own limit on further ones is 0 stands for a machine that forbids them.
+            var (exitCode, output) = await CreateElsewhereAsync(home, "", $"python3 {script}");
+            Assert.NotEqual(0, exitCode);
+            Assert.Contains("user namespaces", output, StringComparison.Ordinal);
+            Assert.Contains("max_user_namespaces", output, StringComparison.Ordinal);
+            Assert.Empty(Directory.GetFileSystemEntries(Path.Combine(home, "sandboxes")));
+        }
+        finally
+        {
+            Directory.Delete(home, recursive: true);
+            File.Delete(script);
+        }
+    }
+
+    /// <summary>The kernel detaches a loop device a moment after the last process that saw its mount is gone.</summary>
+    private static async Task AssertDetachedAsync(string id)
+    {
+        string devices;
+        var attempts = 0;
+        while ((devices = await HostShell.RunAsync("losetup -a")).Contains(id, StringComparison.Ordinal) && attempts++ < 100)
+        {
+            await Task.Delay(50);
+        }
+
+        Assert.DoesNotContain(id, devices, StringComparison.Ordinal);
+    }
+
+    private static void Kill(int pid)
+    {
+        using var process = Process.GetProcessById(pid);
+        process.Kill();
+    }
+
+    private static async Task<List<Sandbox>> ListAsync(LocalBackend backend)
+    {
+        var found = new List<Sandbox>();
+        await foreach (var sandbox in backend.ListAsync(CancellationToken.None))
+        {
+            found.Add(sandbox);
+        }
+
+        return found;
+    }
+
+    /// <summary>Runs `sandbox create` in an environment of its own, and removes what it made should it work.</summary>
+    private static async Task<(int ExitCode, string Output)> CreateElsewhereAsync(string home, string environment = "", string prefix = "")
+    {
+        using var process = HostShell.Start($"DOSANDBOX_HOME={home} {environment} {prefix} {SandboxProgram.Path} create --image python 2>&1");
+        var output = await process.StandardOutput.ReadToEndAsync().WaitAsync(TimeSpan.FromSeconds(60));
+        await process.WaitForExitAsync();
+        return (process.ExitCode, output);
+    }
+}
