@@ -49,15 +49,14 @@ internal static class BuildTask
 
     private static void BuildHelp()
     {
-        var generator = Repo.Path("docs", "generator", "DoSandbox.Docs");
-        Step("help", new Stamp("help", [.. Shared, "docs/en-US", "docs/generator"], [Repo.Path("module", "en-US")]),
-            () =>
-            {
-                if (Directory.Exists(generator))
-                {
-                    DotNet("run", "--project", generator, "-c", "Release");
-                }
-            });
+        var help = Repo.Path("module", "en-US");
+        if (!Directory.Exists(Repo.Path("docs", "en-US")))
+        {
+            return;
+        }
+
+        Step("help", new Stamp("help", [.. Shared, "docs/en-US", "docs/generator"], [help]),
+            () => DotNet("run", "--project", Repo.Path("docs", "generator", "DoSandbox.Docs"), "-c", "Release"));
     }
 
     private static void PublishModule() =>

@@ -22,6 +22,8 @@ internal static class SandboxCommandLine
         CreateCommand.Build(),
         ListCommand.Build(),
         ExecCommand.Build(),
+        UploadCommand.Build(),
+        DownloadCommand.Build(),
         DeleteCommand.Build(),
         BackendsCommand.Build(),
     };
