@@ -32,6 +32,7 @@ internal sealed class Supervisor
     private readonly ManualResetEventSlim _ended = new();
     private readonly Lock _stopping = new();
     private ControlGroups? _groups;
+    private Socket? _agentSocket;
     private SafeFileHandle? _image;
     private SafeFileHandle? _endFile;
     private Timer? _timer;
@@ -149,7 +150,7 @@ internal sealed class Supervisor
 
         var agent = _state.PublishAgent();
         _groups = ControlGroups.Create(_folder.Id, _request.Limits, _root);
-        var agentSocket = Listen(LocalLayout.AgentSocket);
+        _agentSocket = Listen(LocalLayout.AgentSocket);
         var controlSocket = Listen(LocalLayout.ControlSocket);
         _endFile = File.OpenHandle(_folder.File(LocalLayout.EndedFile), FileMode.CreateNew, FileAccess.Write, FileShare.ReadWrite);
         PrepareDisk(image);
@@ -173,7 +174,7 @@ internal sealed class Supervisor
         _folder.WriteRecord(record);
         using var arguments = HostSyscalls.MemoryFile("arguments", Arguments(root, agent, out var command).ToBytes());
         GiveUpRoot();
-        Start(arguments, command, agentSocket);
+        Start(arguments, command, _agentSocket);
         return (record, new ControlServer(controlSocket, Control));
     }
 
@@ -261,8 +262,9 @@ internal sealed class Supervisor
         var (readyRead, readyWrite) = Descriptors.Pipe();
         using (readyRead)
         {
-            // The only listener and the only writer are inside after this: their end is seen at once.
-            using (agentSocket)
+            // The only listener and the only writer are inside after this: their end is seen at once. Only the descriptor is closed, since
+            // disposing a Socket also removes its file.
+            using (agentSocket.SafeHandle)
             using (readyWrite)
             using (var filter = HostSyscalls.MemoryFile("seccomp", SeccompFilter.Build()))
             {
