@@ -68,10 +68,18 @@ internal sealed unsafe class Poller
 
         public void Dispose()
         {
-            if (poller._watched.TryRemove(key, out _) && _added)
+            // A closed descriptor has left the epoll by itself.
+            if (poller._watched.TryRemove(key, out _) && _added && !fd.IsClosed)
             {
                 var unused = default(Libc.EpollEvent);
-                _ = Libc.EpollCtl(poller._epoll, Libc.EPOLL_CTL_DEL, fd, &unused);
+                try
+                {
+                    _ = Libc.EpollCtl(poller._epoll, Libc.EPOLL_CTL_DEL, fd, &unused);
+                }
+                catch (ObjectDisposedException)
+                {
+                    // Closed in this very moment.
+                }
             }
         }
     }

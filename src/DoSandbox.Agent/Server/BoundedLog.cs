@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Security.Cryptography;
 using DoSandbox.Agent.Native;
 using Microsoft.Win32.SafeHandles;
 
@@ -149,7 +147,7 @@ internal sealed unsafe class BoundedLog : IDisposable
         if (fd < 0)
         {
             using var memory = new NativeText();
-            var name = memory.Add($"/tmp/.log-{Convert.ToHexString(RandomNumberGenerator.GetBytes(16)).ToLower(CultureInfo.InvariantCulture)}");
+            var name = memory.Add($"/tmp/.log-{RandomId.Next()}");
             fd = Libc.Open(name, Libc.O_CREAT | Libc.O_EXCL | Libc.O_NOFOLLOW | Libc.O_RDWR | Libc.O_CLOEXEC, 0x180);
             if (fd >= 0)
             {

@@ -1,5 +1,5 @@
 using System.Collections.Concurrent;
-using System.Security.Cryptography;
+using DoSandbox.Agent.Files;
 using DoSandbox.Agent.Native;
 
 namespace DoSandbox.Agent.Server;
@@ -41,7 +41,7 @@ internal sealed class CommandRegistry
     /// <exception cref="RequestException">Nothing was started; the status and the message say why.</exception>
     public RunningCommand Start(CommandSpec spec)
     {
-        if (spec.Command.Trim().Length == 0)
+        if (spec.Command is not null && spec.Command.Trim().Length == 0)
         {
             throw RequestException.Invalid("The command is empty.");
         }
@@ -71,7 +71,7 @@ internal sealed class CommandRegistry
 
     private RunningCommand StartCounted(CommandSpec spec, string? directory)
     {
-        var id = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
+        var id = spec.Id ?? RandomId.Next();
         var mark = ProcessTree.MarkFor(Interlocked.Increment(ref _lastNumber));
         var (program, name) = FileSystem.IsExecutable("/bin/bash") ? ("/bin/bash", "bash") : ("/bin/sh", "sh");
         var limits = new List<(int, ulong)>(2);
@@ -94,7 +94,7 @@ internal sealed class CommandRegistry
             command.Start(spec, new SpawnRequest
             {
                 Program = program,
-                Arguments = [name, "-c", spec.Command],
+                Arguments = spec.Command is null ? [name] : [name, "-c", spec.Command],
                 Environment = _environment,
                 Variables = variables,
                 WorkingDirectory = directory,
@@ -110,7 +110,9 @@ internal sealed class CommandRegistry
         return command;
     }
 
-    private string? CheckDirectory(CommandSpec spec)
+    /// <summary>The working directory of a command, checked; null for the agent's own.</summary>
+    /// <exception cref="RequestException">400: there is no such directory.</exception>
+    public string? CheckDirectory(CommandSpec spec)
     {
         if (string.IsNullOrEmpty(spec.WorkingDirectory))
         {

@@ -3,7 +3,11 @@ namespace DoSandbox.Agent.Server;
 /// <summary>What a client asked to run.</summary>
 internal sealed record CommandSpec
 {
-    public required string Command { get; init; }
+    /// <summary>The shell command, or null for a shell that takes its commands from its input.</summary>
+    public required string? Command { get; init; }
+
+    /// <summary>The id it gets; a random one when null.</summary>
+    public string? Id { get; init; }
 
     /// <summary>The working directory as the client wrote it, <c>~</c> and variables not yet replaced; the agent's own when null or empty.</summary>
     public string? WorkingDirectory { get; init; }

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using DoSandbox.Agent.Files;
 using DoSandbox.Agent.Native;
 using DoSandbox.Wire.Execd;
 using DoSandbox.Wire.Run;
@@ -15,6 +16,10 @@ internal sealed class Dispatcher
     private readonly byte[]? _token;
     private readonly CommandRoutes _commands;
     private readonly RunRoutes _run;
+    private readonly FileRoutes _files;
+    private readonly DirectoryRoutes _directories;
+    private readonly PtyRoutes _pty;
+    private readonly MetricsRoutes _metrics = new();
 
     /// <param name="registry">The commands of this agent.</param>
     /// <param name="token">The access token every request must carry, or null.</param>
@@ -23,6 +28,10 @@ internal sealed class Dispatcher
         _token = token;
         _commands = new CommandRoutes(registry);
         _run = new RunRoutes(registry);
+        _pty = new PtyRoutes(registry);
+        var accounts = new Accounts();
+        _files = new FileRoutes(registry.Paths, accounts);
+        _directories = new DirectoryRoutes(registry.Paths, accounts);
     }
 
     /// <summary>Answers one request. Never throws, so nothing that a client sends can end the agent.</summary>
@@ -95,7 +104,7 @@ internal sealed class Dispatcher
         }
 
         var given = Encoding.UTF8.GetBytes(context.Request.Headers[ExecdHeaders.AccessToken].ToString());
-        return CryptographicOperations.FixedTimeEquals(SHA256.HashData(given), SHA256.HashData(_token));
+        return CryptographicOperations.FixedTimeEquals(given, _token);
     }
 
     private Task RouteAsync(HttpContext context)
@@ -105,6 +114,11 @@ internal sealed class Dispatcher
         {
             ("GET" or "HEAD", "/ping") => Ping(context),
             ("POST", AgentExtensions.RunRoute) => _run.RunAsync(context),
+            _ when IsUnder(path, "/files") => _files.HandleAsync(context, path),
+            _ when IsUnder(path, "/directories") => _directories.HandleAsync(context, path),
+            _ when IsUnder(path, "/pty") => _pty.HandleAsync(context, path),
+            ("GET", "/metrics") => _metrics.GetAsync(context),
+            ("GET", "/metrics/watch") => _metrics.WatchAsync(context),
             _ when IsUnder(path, "/command") => _commands.HandleAsync(context, path),
             _ => throw NoRoute(context),
         };

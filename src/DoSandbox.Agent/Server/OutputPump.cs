@@ -67,16 +67,23 @@ internal sealed class OutputPump : IDisposable
             var moved = false;
             foreach (var source in _sources)
             {
-                moved |= source.MoveSome(sink, MaxChunk) > 0;
+                if (source.MoveSome(sink, MaxChunk) > 0)
+                {
+                    moved = true;
+                    if (!await sink.FlushAsync().ConfigureAwait(false))
+                    {
+                        return PumpEnd.ReceiverGone;
+                    }
+                }
             }
 
-            if (moved || sink.Tick())
+            if (sink.Tick() && !await sink.FlushAsync().ConfigureAwait(false))
             {
-                if (!await sink.FlushAsync().ConfigureAwait(false))
-                {
-                    return PumpEnd.ReceiverGone;
-                }
+                return PumpEnd.ReceiverGone;
+            }
 
+            if (moved)
+            {
                 if (++chunks % ChunksInARow == 0)
                 {
                     await Task.Yield();

@@ -28,7 +28,7 @@ internal sealed class RunningCommand
     public RunningCommand(string id, CommandSpec spec, ulong? mark, Action<RunningCommand> onOver)
     {
         Id = id;
-        Content = spec.Command;
+        Content = spec.Command ?? "";
         _mark = mark;
         _onOver = onOver;
     }
@@ -367,6 +367,7 @@ internal sealed class RunningCommand
 
     private void TellOver()
     {
+        Input?.Dispose();
         _over.SetResult();
         _signal.Set();
         _onOver(this);
