@@ -246,7 +246,12 @@ internal sealed partial class LocalState
         var folder = Folder(id);
         foreach (var name in (string[])["disk.img", LocalLayout.AgentSocket, LocalLayout.ControlSocket])
         {
-            File.Delete(Path.Combine(folder, name));
+            // File.Delete throws when the folder is gone, which another client may have removed meanwhile.
+            var path = Path.Combine(folder, name);
+            if (File.Exists(path))
+            {
+                File.Delete(path);
+            }
         }
 
         if (Directory.Exists(Path.Combine(folder, "disk")))
