@@ -6,6 +6,9 @@ function Get-ManifestPath { $script:Manifest }
 
 function New-TestName { "t-$([Guid]::NewGuid().ToString('N').Substring(0, 12))" }
 
+# A folder of this machine for odd names, which TestDrive: cannot clean up; run.ps1 does.
+function New-WorkFolder { [IO.Directory]::CreateDirectory("$env:DOSANDBOX_HOME/../work/$(New-TestName)").FullName }
+
 # Runs a script in a PowerShell of its own and returns what it wrote.
 function Invoke-Pwsh {
     param([Parameter(Mandatory)] [string] $Script)

@@ -1,8 +1,8 @@
 # Runs the module's Pester tests against module/ as it was built. The last line is "<n> passed, <n> failed, <n> skipped".
 [CmdletBinding()]
 param(
-    # Only the test files with such a name.
-    [string] $Filter = '*'
+    # Only the test files with such names.
+    [string[]] $Filter = '*'
 )
 
 $ErrorActionPreference = 'Stop'
@@ -27,7 +27,7 @@ try {
     }
 
     $configuration = New-PesterConfiguration
-    $configuration.Run.Path = (Get-ChildItem $PSScriptRoot -Filter "$Filter.Tests.ps1").FullName
+    $configuration.Run.Path = @(Get-ChildItem "$PSScriptRoot/*" -Include $Filter.ForEach{ "$_.Tests.ps1" }).FullName
     $configuration.Run.PassThru = $true
     $configuration.Output.Verbosity = 'Normal'
     $configuration.Output.RenderMode = 'Plaintext'
@@ -35,7 +35,7 @@ try {
 }
 finally {
     Get-Sandbox -ErrorAction Ignore | Remove-Sandbox -Force -ErrorAction Continue
-    Remove-Item $root -Recurse -Force -ErrorAction Continue
+    [IO.Directory]::Delete($root, $true)
 }
 
 # A block that fails outside of its tests hides them: it counts as one.

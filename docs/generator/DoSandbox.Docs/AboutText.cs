@@ -2,7 +2,7 @@ using System.Text;
 
 namespace DoSandbox.Docs;
 
-/// <summary>Makes the plain text of an about topic: 80 columns, code and tables as they are.</summary>
+/// <summary>Makes the plain text of an about topic: 80 columns, code as it is.</summary>
 internal static class AboutText
 {
     private const int Width = 80;
@@ -33,8 +33,12 @@ internal static class AboutText
             }
             else
             {
+                bool? afterItem = null;
                 foreach (var paragraph in MarkdownSection.ParagraphsOf(block))
                 {
+                    var isItem = paragraph.StartsWith("- ", StringComparison.Ordinal);
+                    text.Append(afterItem is null || (afterItem.Value && isItem) ? "" : "\n");
+                    afterItem = isItem;
                     Wrap(text, paragraph);
                 }
             }
@@ -50,12 +54,6 @@ internal static class AboutText
 
     private static void Wrap(StringBuilder text, string paragraph)
     {
-        if (paragraph.StartsWith('|'))
-        {
-            text.Append(Indent).Append(paragraph).Append('\n');
-            return;
-        }
-
         var line = new StringBuilder(Indent);
         foreach (var word in paragraph.Split(' ', StringSplitOptions.RemoveEmptyEntries))
         {

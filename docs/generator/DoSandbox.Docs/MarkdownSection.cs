@@ -71,7 +71,7 @@ internal sealed record MarkdownSection(int Level, string Title, IReadOnlyList<st
         }
     }
 
-    /// <summary>The paragraphs below the heading, without marks; a list item or a line of a table is a paragraph of its own.</summary>
+    /// <summary>The paragraphs below the heading, without marks; a list item is a paragraph of its own.</summary>
     public IReadOnlyList<string> Paragraphs() => [.. Blocks().SelectMany(block => block.IsCode ? [block.Text] : ParagraphsOf(block.Text))];
 
     public static IEnumerable<string> ParagraphsOf(string text)
@@ -79,7 +79,7 @@ internal sealed record MarkdownSection(int Level, string Title, IReadOnlyList<st
         var paragraph = new List<string>();
         foreach (var line in text.Split('\n').Append(""))
         {
-            var starts = line.StartsWith("- ", StringComparison.Ordinal) || line.StartsWith('|');
+            var starts = line.StartsWith("- ", StringComparison.Ordinal);
             if ((line.Trim().Length == 0 || starts) && paragraph.Count > 0)
             {
                 yield return Plain(string.Join(' ', paragraph));
