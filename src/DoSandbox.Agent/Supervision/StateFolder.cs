@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Security.Cryptography;
 using System.Text.Json;
 using DoSandbox.Wire.Local;
 
@@ -53,7 +52,7 @@ internal sealed class StateFolder
     /// <exception cref="SuperviseException">NameTaken, StateFolder.</exception>
     public SandboxFolder Reserve(string name)
     {
-        var id = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
+        var id = Guid.NewGuid().ToString("N")[..16];
         try
         {
             using (TakeLock())
@@ -155,7 +154,7 @@ internal sealed class StateFolder
 
     private uint ReserveUid(string id)
     {
-        var start = RandomNumberGenerator.GetInt32(UidCount);
+        var start = Random.Shared.Next(UidCount);
         for (var step = 0; step < UidCount; step++)
         {
             var uid = FirstUid + (uint)((start + step) % UidCount);

@@ -238,10 +238,10 @@ internal sealed class Supervisor
 
     private void CheckImage(SandboxRoot root)
     {
-        if (!root.Has(_request.RequiredProgram))
+        if (_request.RequiredProgram is { } program && !root.Has(program))
         {
-            throw new SuperviseException("ToolMissing", $"The image '{_request.Image}' needs {_request.RequiredProgram}, which is not in {_request.RootFileSystem ?? "/usr"}.",
-                $"Add {_request.RequiredProgram} to that root, or choose another -Image.");
+            throw new SuperviseException("ToolMissing", $"The image '{_request.Image}' needs {program}, which is not in {_request.RootFileSystem ?? "/usr"}.",
+                $"Add {program} to that root, or choose another -Image.");
         }
     }
 

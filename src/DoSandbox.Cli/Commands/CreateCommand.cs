@@ -10,7 +10,7 @@ internal static class CreateCommand
 {
     public static Command Build()
     {
-        var image = new Option<string>("--image", "-i") { Description = "What the sandbox holds, such as python or node", HelpName = "name", DefaultValueFactory = _ => SandboxSpec.DefaultImage };
+        var image = new Option<string?>("--image", "-i") { Description = "What the sandbox holds, such as python (the default) or node", HelpName = "name" };
         var name = new Option<string?>("--name", "-n") { Description = "Its name; a generated one when left out", HelpName = "name" };
         var backend = new Option<string?>("--backend", "-b") { Description = "The platform that makes it; see: sandbox backends", HelpName = "name" };
         var timeToLive = Values.Duration("--ttl", "After this long it ends by itself; never by default");
@@ -31,7 +31,7 @@ internal static class CreateCommand
             parsed.GetValue(backend),
             new SandboxSpec
             {
-                Image = parsed.GetRequiredValue(image),
+                Image = parsed.GetValue(image),
                 Name = parsed.GetValue(name),
                 TimeToLive = parsed.GetValue(timeToLive),
                 Limits = new SandboxLimits

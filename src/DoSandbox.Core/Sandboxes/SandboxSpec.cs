@@ -16,10 +16,8 @@ public enum SandboxNetwork
 /// <summary>What a new sandbox should be. A backend refuses what it cannot do before it creates anything.</summary>
 public sealed record SandboxSpec
 {
-    /// <summary>The image when none is named.</summary>
-    public const string DefaultImage = "python";
-
-    public string Image { get; init; } = DefaultImage;
+    /// <summary>What it holds; the backend's own default when null.</summary>
+    public string? Image { get; init; }
 
     /// <summary>A generated one when null.</summary>
     public string? Name { get; init; }

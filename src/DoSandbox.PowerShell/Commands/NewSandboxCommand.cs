@@ -13,7 +13,7 @@ public sealed class NewSandboxCommand : AsyncSandboxCmdlet
     [Parameter(Position = 0)]
     [ValidateNotNullOrEmpty]
     [ArgumentCompleter(typeof(ImageCompleter))]
-    public string Image { get; set; } = SandboxSpec.DefaultImage;
+    public string? Image { get; set; }
 
     [Parameter]
     [ValidateNotNullOrEmpty]

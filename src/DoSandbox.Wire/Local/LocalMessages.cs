@@ -13,7 +13,7 @@ public sealed record SuperviseRequest
     public required string Image { get; init; }
 
     /// <summary>A program that the image promises; creation fails where the root has none.</summary>
-    public required string RequiredProgram { get; init; }
+    public string? RequiredProgram { get; init; }
 
     /// <summary>A directory or a tar archive of another root; the host's /usr when absent.</summary>
     public string? RootFileSystem { get; init; }

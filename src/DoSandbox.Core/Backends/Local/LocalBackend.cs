@@ -149,14 +149,15 @@ public sealed partial class LocalBackend : ISandboxBackend
                 "Use 1 to 63 letters, digits, '-', '_' and '.', beginning with a letter or digit; 16 hexadecimal digits would be an id.");
         }
 
-        var image = LocalImage.Find(spec.Image);
+        // A root of the user's own need not hold what an image promises, unless one is named.
+        var image = spec.Image is null ? (spec.RootFileSystem is null ? LocalImage.Default : null) : LocalImage.Find(spec.Image);
         if (spec.RootFileSystem is { } root && !Path.Exists(root))
         {
             throw Invalid($"The root file system '{SafeText.Clean(root)}' does not exist.", "Name a directory or a tar archive.");
         }
         else if (spec.RootFileSystem is null)
         {
-            image.RequireOnHost();
+            image!.RequireOnHost();
         }
 
         foreach (var (variable, value) in spec.Environment)
@@ -171,8 +172,8 @@ public sealed partial class LocalBackend : ISandboxBackend
         {
             StateFolder = state.Home,
             Name = name,
-            Image = image.Name,
-            RequiredProgram = image.Program,
+            Image = image?.Name ?? Path.GetFileName(Path.TrimEndingDirectorySeparator(spec.RootFileSystem!)),
+            RequiredProgram = image?.Program,
             RootFileSystem = spec.RootFileSystem is null ? null : Path.GetFullPath(spec.RootFileSystem),
             Environment = spec.Environment.Count == 0 ? null : new Dictionary<string, string>(spec.Environment),
             Metadata = spec.Metadata.Count == 0 ? null : new Dictionary<string, string>(spec.Metadata),

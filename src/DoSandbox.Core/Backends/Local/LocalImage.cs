@@ -10,6 +10,9 @@ internal sealed record LocalImage(string Name, string Program, string Package)
 {
     private static readonly LocalImage[] Known = [new("python", "python3", "python3"), new("node", "node", "nodejs")];
 
+    /// <summary>The image when none is named.</summary>
+    public static LocalImage Default => Known[0];
+
     private static readonly string[] Folders = ["/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin"];
 
     /// <summary>The image of that name.</summary>
