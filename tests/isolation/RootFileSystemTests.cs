@@ -8,8 +8,19 @@ public sealed class RootFileSystemTests : IDisposable
 {
     private readonly string _folder = $"/tmp/dosbx-root-{Guid.NewGuid():N}";
 
-    public RootFileSystemTests() => HostShell.RunAsync($"mkdir -p {_folder}/root/bin {_folder}/root/etc && cd {_folder}/root && cp $(command -v busybox) bin/busybox"
-        + " && for n in sh ls cat id echo readlink mkdir tar; do ln -s busybox bin/$n; done && ln -s /bin/busybox bin/absolute && echo 'root:x:0:0::/:/bin/sh' > etc/passwd && echo mine > etc/marker").GetAwaiter().GetResult();
+    /// <summary>Makes a root of a few of this machine's programs and the libraries that they name.</summary>
+    public RootFileSystemTests() => HostShell.RunAsync($$"""
+        set -e
+        mkdir -p {{_folder}}/root/bin {{_folder}}/root/etc
+        cd {{_folder}}/root
+        for name in sh ls cat id readlink; do
+            cp -L "$(command -v $name)" bin/$name
+            ldd bin/$name | grep -o '/[^ ]*' | while read -r library; do mkdir -p ".$(dirname $library)"; cp -L $library .$library; done
+        done
+        ln -s /bin/cat bin/absolute
+        echo 'root:x:0:0::/:/bin/sh' > etc/passwd
+        echo mine > etc/marker
+        """).GetAwaiter().GetResult();
 
     [Fact]
     public async Task A_directory_becomes_the_root_read_only()
@@ -31,7 +42,7 @@ public sealed class RootFileSystemTests : IDisposable
     {
         await HostShell.RunAsync($"tar -C {_folder}/root -{option} {_folder}/{name} .");
         await using var sandbox = await TestSandbox.CreateAsync(new SandboxSpec { RootFileSystem = $"{_folder}/{name}" });
-        Assert.Equal("mine\n/bin/busybox\n", (await sandbox.ShellAsync("cat /etc/marker; readlink /bin/absolute")).Stdout);
+        Assert.Equal("mine\n/bin/cat\n", (await sandbox.ShellAsync("cat /etc/marker; readlink /bin/absolute")).Stdout);
         Assert.Equal(name, sandbox.Sandbox.Image);
     }
 
