@@ -50,11 +50,6 @@ internal static class BuildTask
     private static void BuildHelp()
     {
         var help = Repo.Path("module", "en-US");
-        if (!Directory.Exists(Repo.Path("docs", "en-US")))
-        {
-            return;
-        }
-
         Step("help", new Stamp("help", [.. Shared, "docs/en-US", "docs/generator"], [help]),
             () => DotNet("run", "--project", Repo.Path("docs", "generator", "DoSandbox.Docs"), "-c", "Release"));
     }

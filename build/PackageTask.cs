@@ -92,6 +92,8 @@ internal static class PackageTask
             File.Copy(file, target);
         }
 
+        File.Copy(Repo.Path("LICENSE"), Path.Combine(next, "LICENSE"));
+        Directory.CreateDirectory(Path.GetDirectoryName(destination)!);
         Repo.Remove(destination);
         Directory.Move(next, destination);
     }

@@ -55,7 +55,7 @@ internal static class Tasks
                 _ => throw new BuildException($"There is no task '{args[0]}'.{Environment.NewLine}{Usage}"),
             };
         }
-        catch (BuildException e)
+        catch (Exception e) when (e is BuildException or IOException or UnauthorizedAccessException)
         {
             Console.Error.WriteLine($"build: {e.Message}");
             return 1;

@@ -13,7 +13,7 @@ $repository = (Resolve-Path (Join-Path $PSScriptRoot '../..')).Path
 function Step([string] $What, [scriptblock] $Action) {
     [Console]::WriteLine("`n* $What")
     $clock = [Diagnostics.Stopwatch]::StartNew()
-    . $Action | Out-String -Stream -Width 140 | ForEach-Object { if ($_.Trim()) { [Console]::WriteLine("  $($_.TrimEnd())") } }
+    . $Action | Out-String -Stream -Width 140 | ForEach-Object { $_ -split '\r?\n' } | ForEach-Object { if ($_.Trim()) { [Console]::WriteLine("  $($_.TrimEnd())") } }
     [Console]::WriteLine([string]::Format([cultureinfo]::InvariantCulture, '  ok, {0:0.00} s', $clock.Elapsed.TotalSeconds))
 }
 

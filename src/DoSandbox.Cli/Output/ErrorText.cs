@@ -16,7 +16,8 @@ internal static class ErrorText
     {
         var known = error as SandboxException
             ?? new SandboxException(error is IOException or UnauthorizedAccessException ? SandboxErrorCode.PermissionDenied : SandboxErrorCode.Internal, error.Message, inner: error);
-        Line(known.Message);
+        // Only this kind of message names a parameter; in any other the same letters may be part of a file's name.
+        Line(known.Code == SandboxErrorCode.NotSupported ? CliAdvice.Translate(known.Message) : known.Message);
         Stdio.WriteErrorLine($"  {SafeText.Clean(CliAdvice.Translate(known.Advice))}");
         return known.Code switch
         {
