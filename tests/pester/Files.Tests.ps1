@@ -184,7 +184,7 @@ Describe 'Get-SandboxFile' -Skip:$skip {
     }
 
     It 'fetches what Send-SandboxFile wrote' {
-        'round' > "$work/trip[1].txt"
+        [IO.File]::WriteAllText("$work/trip[1].txt", 'round')
         $back = Send-SandboxFile $s -LiteralPath 'trip[1].txt' -Destination "$from/" | Get-SandboxFile -Destination ./r/
         $back.FullName | Should -BeExactly "$work/r/trip[1].txt"
         Get-Content -LiteralPath $back.FullName | Should -Be 'round'
@@ -233,7 +233,7 @@ Describe 'A file of a sandbox in a cmdlet for files of this machine' -Skip:$skip
 
     It 'is not touched by <_>' -ForEach 'Remove-Item', 'Get-Content', 'Get-Item', 'Clear-Content', 'Copy-Item -Destination ./copied', 'Move-Item -Destination ./moved',
     'Rename-Item -NewName renamed', 'Get-ChildItem', 'Set-ItemProperty -Name IsReadOnly -Value $true', 'Import-Csv', 'Select-String -Pattern host', 'Get-FileHash', 'Invoke-Item', 'Resolve-Path' {
-        $output = & ([scriptblock]::Create("param(`$file) `$file | $_ -ErrorAction SilentlyContinue -ErrorVariable failures")) $file 2>&1 3>$null
+        $output = & ([scriptblock]::Create("param(`$file) try { `$file | $_ -ErrorAction SilentlyContinue } catch { `"`$_`" }")) $file 2>&1 3>$null
         "$output" | Should -Not -BeLike '*of the host*'
         Get-Content -LiteralPath $hostFile | Should -Be 'of the host'
         Get-Content -LiteralPath "$work/$name" | Should -Be 'of the sandbox'

@@ -92,8 +92,15 @@ public sealed class GetSandboxFileCommand : SandboxFileCommand
         {
             if (written++ == 0 || PassThru)
             {
-                await WriteAsync(file).ConfigureAwait(false);
+                await InvokeAsync(() => WriteHostItem(file)).ConfigureAwait(false);
             }
         }
+    }
+
+    // As Get-Item gives it, with PSPath: without that it could not be piped into Get-Content and the like.
+    private void WriteHostItem(FileSystemInfo file)
+    {
+        var items = InvokeProvider.Item.Get([$@"Microsoft.PowerShell.Core\FileSystem::{file.FullName}"], force: true, literalPath: true);
+        WriteObject(items.Count == 1 ? items[0] : file);
     }
 }
