@@ -47,6 +47,44 @@ public sealed class FaultTests
     }
 
     [RootFact]
+    public async Task A_client_killed_in_the_middle_of_a_command_leaves_the_command_running_and_nothing_on_the_host()
+    {
+        await using var sandbox = await TestSandbox.CreateAsync();
+        using (var client = HostShell.Start($"exec {SandboxProgram.Path} exec {sandbox.Sandbox.Name} 'echo started; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo $$ > /app/went-on; exec sleep 300'"))
+        {
+            Assert.Equal("started", await client.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(20)));
+            client.Kill();
+            await client.WaitForExitAsync();
+        }
+
+        await sandbox.ShellAsync("touch /tmp/go; i=0; while [ ! -s /app/went-on ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; kill $(cat /app/went-on)");
+        Assert.DoesNotContain(sandbox.HostProcesses(), pid => File.ReadAllText($"/proc/{pid}/cmdline").Contains("sleep\0" + "300", StringComparison.Ordinal));
+    }
+
+    [RootFact]
+    public async Task A_client_killed_in_the_middle_of_an_upload_leaves_nothing_half_made()
+    {
+        await using var sandbox = await TestSandbox.CreateAsync();
+        var source = $"/tmp/dosbx-source-{Guid.NewGuid():N}";
+        await HostShell.RunAsync($"truncate -s 3G {source}");
+        try
+        {
+            await sandbox.ShellAsync("echo before > /app/file");
+            using var client = HostShell.Start($"exec {SandboxProgram.Path} upload --force {sandbox.Sandbox.Name} {source} /app/file");
+            var seen = await sandbox.ShellAsync("i=0; while [ \"$(ls -A /app | wc -l)\" -lt 2 ] && [ $i -lt 400 ]; do sleep 0.05; i=$((i+1)); done; ls -A /app | wc -l");
+            client.Kill();
+            await client.WaitForExitAsync();
+            Assert.Equal("2\n", seen.Stdout);
+            var after = await sandbox.ShellAsync("i=0; while [ \"$(ls -A /app)\" != file ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done; ls -A /app; cat /app/file");
+            Assert.Equal("file\nbefore\n", after.Stdout);
+        }
+        finally
+        {
+            File.Delete(source);
+        }
+    }
+
+    [RootFact]
     public async Task Removing_leaves_nothing_on_the_host()
     {
         var sandbox = await TestSandbox.CreateAsync();
