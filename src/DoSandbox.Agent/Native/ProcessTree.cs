@@ -29,15 +29,15 @@ internal sealed unsafe class ProcessTree
     }
 
     /// <summary>
-    /// The value that marks the processes of one command, or null where this process cannot set it. A time limit for
-    /// real-time scheduling, which nothing in a sandbox may use, is inherited by every child, costs nothing, and is
+    /// A random value that marks the processes of one command, or null where this process cannot set it. A time limit
+    /// for real-time scheduling, which nothing in a sandbox may use, is inherited by every child, costs nothing, and is
     /// readable of every process.
     /// </summary>
-    public static ulong? MarkFor(int number)
+    public static ulong? NewMark()
     {
         Libc.RLimit limit;
         return Libc.GetRLimit(Libc.RLIMIT_RTTIME, &limit) == 0 && limit.Hard == Libc.RLIM_INFINITY
-            ? (1UL << 50) + (uint)number
+            ? (1UL << 62) + (RandomId.NextNumber() >> 2)
             : null;
     }
 

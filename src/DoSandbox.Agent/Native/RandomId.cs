@@ -10,9 +10,25 @@ internal static unsafe partial class RandomId
     public static string Next()
     {
         var bytes = stackalloc byte[16];
-        return GetRandom(bytes, 16, 0) == 16
-            ? Convert.ToHexStringLower(new ReadOnlySpan<byte>(bytes, 16))
-            : throw LinuxException.Last("Cannot get random bytes");
+        Fill(bytes, 16);
+        return Convert.ToHexStringLower(new ReadOnlySpan<byte>(bytes, 16));
+    }
+
+    /// <summary>64 random bits.</summary>
+    /// <exception cref="LinuxException">The kernel gave none.</exception>
+    public static ulong NextNumber()
+    {
+        ulong number;
+        Fill(&number, sizeof(ulong));
+        return number;
+    }
+
+    private static void Fill(void* buffer, nuint count)
+    {
+        if (GetRandom(buffer, count, 0) != (nint)count)
+        {
+            throw LinuxException.Last("Cannot get random bytes");
+        }
     }
 
     [LibraryImport("libc", EntryPoint = "getrandom", SetLastError = true)]

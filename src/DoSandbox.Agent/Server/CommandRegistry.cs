@@ -21,7 +21,6 @@ internal sealed class CommandRegistry
     private readonly ConcurrentDictionary<string, RunningCommand> _commands = new(StringComparer.Ordinal);
     private readonly ConcurrentQueue<RunningCommand> _finished = new();
     private int _running;
-    private int _lastNumber;
 
     /// <param name="environment">The environment of every command.</param>
     /// <param name="maxProcesses">Most processes and threads of all commands together, or null.</param>
@@ -72,7 +71,7 @@ internal sealed class CommandRegistry
     private RunningCommand StartCounted(CommandSpec spec, string? directory)
     {
         var id = spec.Id ?? RandomId.Next();
-        var mark = ProcessTree.MarkFor(Interlocked.Increment(ref _lastNumber));
+        var mark = ProcessTree.NewMark();
         var (program, name) = FileSystem.IsExecutable("/bin/bash") ? ("/bin/bash", "bash") : ("/bin/sh", "sh");
         var limits = new List<(int, ulong)>(2);
         if (mark is { } value)
