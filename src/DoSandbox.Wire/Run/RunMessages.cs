@@ -18,6 +18,15 @@ public static class AgentExtensions
     /// <summary><c>/pty</c> takes an environment and a time-out, and the frame <see cref="Execd.PtyFrames.EndOfInput"/>.</summary>
     public const string PtyInput = "pty-input=1";
 
+    /// <summary>
+    /// With the request header <see cref="ExactPathsHeader"/> the routes of files and directories take every path as it is: execd replaces
+    /// <c>~</c> and <c>$NAME</c> in them, which leaves some names out of reach. The directory of a run is always taken as it is.
+    /// </summary>
+    public const string ExactPaths = "exact-paths=1";
+
+    /// <summary>Any value.</summary>
+    public const string ExactPathsHeader = "X-DoSandbox-Exact-Paths";
+
     public const string RunRoute = "/dosandbox/run";
     public const string RunContentType = "application/vnd.dosandbox.run";
 

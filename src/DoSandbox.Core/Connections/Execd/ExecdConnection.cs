@@ -78,7 +78,9 @@ public sealed class ExecdConnection : ISandboxConnection
             var announced = response.Headers.TryGetValues(AgentExtensions.Header, out var values)
                 ? string.Join(',', values).Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
                 : [];
-            _extensions = new Extensions(announced.Contains(AgentExtensions.Run, StringComparer.Ordinal), announced.Contains(AgentExtensions.PtyInput, StringComparer.Ordinal));
+            _extensions = new Extensions(announced.Contains(AgentExtensions.Run, StringComparer.Ordinal),
+                announced.Contains(AgentExtensions.PtyInput, StringComparer.Ordinal),
+                announced.Contains(AgentExtensions.ExactPaths, StringComparer.Ordinal));
         }
         catch (Exception fault) when (fault is not SandboxException)
         {
@@ -192,5 +194,5 @@ public sealed class ExecdConnection : ISandboxConnection
     }
 
     /// <summary>What an agent can do beyond execd.</summary>
-    internal sealed record Extensions(bool Run, bool PtyInput);
+    internal sealed record Extensions(bool Run, bool PtyInput, bool ExactPaths);
 }

@@ -28,10 +28,10 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
     /// <inheritdoc/>
     public async Task<SandboxFile?> GetAsync(string path, CancellationToken cancellationToken)
     {
-        path = SandboxPath.Normalize(path);
+        path = await CheckAsync(path, cancellationToken).ConfigureAwait(false);
         try
         {
-            var body = await _http.CallAsync(_http.Request(HttpMethod.Get, "/files/info?path=" + Uri.EscapeDataString(path)),
+            var body = await _http.CallAsync(Request(HttpMethod.Get, "/files/info?path=" + Uri.EscapeDataString(path)),
                 $"look at {SafeText.Clean(path, 300)}", MaxAnswer, ExecdHttp.AnswerBound, cancellationToken).ConfigureAwait(false);
             var entry = Parse(body, ExecdJson.Default.DictionaryStringFileEntry)?.Values.FirstOrDefault();
             return entry is null ? null : ToFile(entry) with { FullName = path };
@@ -45,11 +45,11 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
     /// <inheritdoc/>
     public async IAsyncEnumerable<SandboxFile> ListAsync(string path, int depth, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        path = SandboxPath.Normalize(path);
+        path = await CheckAsync(path, cancellationToken).ConfigureAwait(false);
         var what = $"list {SafeText.Clean(path, 300)}";
-        var query = string.Create(CultureInfo.InvariantCulture, $"/directories/list?path={Uri.EscapeDataString(path)}&depth={depth}");
         using var limit = new StallLimit(StallBound, cancellationToken);
-        using var response = await OpenAsync(_http.Request(HttpMethod.Get, query), what, SandboxErrorCode.NotADirectory, limit, cancellationToken).ConfigureAwait(false);
+        var (opened, listed) = await OpenListAsync(path, depth, what, limit, cancellationToken).ConfigureAwait(false);
+        using var response = opened;
         var stream = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
         await using (stream.ConfigureAwait(false))
         {
@@ -60,7 +60,10 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
                 {
                     if (entries.Current is { } entry)
                     {
-                        yield return ToFile(entry);
+                        var file = ToFile(entry);
+                        yield return listed == path || !file.FullName.StartsWith(listed + "/", StringComparison.Ordinal)
+                            ? file
+                            : file with { FullName = path + file.FullName[listed.Length..] };
                     }
                 }
             }
@@ -70,13 +73,13 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
     /// <inheritdoc/>
     public async Task<Stream> OpenReadAsync(string path, CancellationToken cancellationToken)
     {
-        path = SandboxPath.Normalize(path);
+        path = await CheckAsync(path, cancellationToken).ConfigureAwait(false);
         var what = $"read {SafeText.Clean(path, 300)}";
         var limit = new StallLimit(StallBound, cancellationToken);
         HttpResponseMessage? response = null;
         try
         {
-            response = await OpenAsync(_http.Request(HttpMethod.Get, "/files/download?path=" + Uri.EscapeDataString(path)), what,
+            response = await OpenAsync(Request(HttpMethod.Get, "/files/download?path=" + Uri.EscapeDataString(path)), what,
                 SandboxErrorCode.PermissionDenied, limit, cancellationToken).ConfigureAwait(false);
             var stream = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
             return new DownloadStream(_http, response, stream, StallBound, what);
@@ -106,7 +109,7 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
     /// <inheritdoc/>
     public async Task WriteAsync(string path, Stream content, UnixFileMode? mode, CancellationToken cancellationToken)
     {
-        path = SandboxPath.Normalize(path);
+        path = await CheckAsync(path, cancellationToken).ConfigureAwait(false);
         if ((await _connection.GetExtensionsAsync(cancellationToken).ConfigureAwait(false)).Run)
         {
             await UploadAsync(path, content, mode, cancellationToken).ConfigureAwait(false);
@@ -145,7 +148,7 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
     /// <inheritdoc/>
     public async Task CreateDirectoryAsync(string path, UnixFileMode? mode, CancellationToken cancellationToken)
     {
-        path = SandboxPath.Normalize(path);
+        path = await CheckAsync(path, cancellationToken).ConfigureAwait(false);
         var body = new Dictionary<string, FileMetadata>(StringComparer.Ordinal) { [path] = new() { Mode = mode is { } bits ? ToWire(bits) : 755 } };
         await CallAsync(HttpMethod.Post, "/directories", $"make the directory {SafeText.Clean(path, 300)}",
             ExecdHttp.Json(body, ExecdJson.Default.DictionaryStringFileMetadata), cancellationToken).ConfigureAwait(false);
@@ -154,7 +157,7 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
     /// <inheritdoc/>
     public async Task DeleteAsync(string path, CancellationToken cancellationToken)
     {
-        path = SandboxPath.Normalize(path);
+        path = await CheckAsync(path, cancellationToken).ConfigureAwait(false);
         if (path == "/")
         {
             throw new SandboxException(SandboxErrorCode.InvalidArgument, "The root of a sandbox cannot be removed.", "Remove the sandbox with Remove-Sandbox.");
@@ -168,26 +171,32 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
     }
 
     /// <inheritdoc/>
-    public Task MoveAsync(string source, string destination, CancellationToken cancellationToken)
+    public async Task MoveAsync(string source, string destination, CancellationToken cancellationToken)
     {
-        var move = new FileMove { Src = SandboxPath.Normalize(source), Dest = SandboxPath.Normalize(destination) };
-        return CallAsync(HttpMethod.Post, "/files/mv", $"move {SafeText.Clean(move.Src, 300)} to {SafeText.Clean(move.Dest, 300)}",
-            ExecdHttp.Json([move], ExecdJson.Default.FileMoveArray), cancellationToken);
+        var move = new FileMove
+        {
+            Src = await CheckAsync(source, cancellationToken).ConfigureAwait(false),
+            Dest = await CheckAsync(destination, cancellationToken).ConfigureAwait(false),
+        };
+        await CallAsync(HttpMethod.Post, "/files/mv", $"move {SafeText.Clean(move.Src, 300)} to {SafeText.Clean(move.Dest, 300)}",
+            ExecdHttp.Json([move], ExecdJson.Default.FileMoveArray), cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
-    public Task SetModeAsync(string path, UnixFileMode mode, CancellationToken cancellationToken)
+    public async Task SetModeAsync(string path, UnixFileMode mode, CancellationToken cancellationToken)
     {
-        path = SandboxPath.Normalize(path);
+        path = await CheckAsync(path, cancellationToken).ConfigureAwait(false);
         var what = $"set the mode of {SafeText.Clean(path, 300)}";
         if (mode == UnixFileMode.None)
         {
             // On the wire 0 means "leave it".
-            return RunAsync($"chmod 0 -- {ShellQuote.Quote(path)}", what, cancellationToken);
+            await RunAsync($"chmod 0 -- {ShellQuote.Quote(path)}", what, cancellationToken).ConfigureAwait(false);
+            return;
         }
 
         var body = new Dictionary<string, FileMetadata>(StringComparer.Ordinal) { [path] = new() { Mode = ToWire(mode) } };
-        return CallAsync(HttpMethod.Post, "/files/permissions", what, ExecdHttp.Json(body, ExecdJson.Default.DictionaryStringFileMetadata), cancellationToken);
+        await CallAsync(HttpMethod.Post, "/files/permissions", what, ExecdHttp.Json(body, ExecdJson.Default.DictionaryStringFileMetadata), cancellationToken)
+            .ConfigureAwait(false);
     }
 
     /// <summary>Uploads as the agent does it: in one step where it is ours, in place where it is not.</summary>
@@ -196,7 +205,7 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
         var what = $"write {SafeText.Clean(path, 300)}";
         using var limit = new StallLimit(StallBound, cancellationToken);
         var body = new UploadContent(new FileMetadata { Path = path, Mode = mode is { } bits and not UnixFileMode.None ? ToWire(bits) : null }, content, limit);
-        using var response = await OpenAsync(_http.Request(HttpMethod.Post, "/files/upload", body), what, SandboxErrorCode.ProtocolViolation, limit, cancellationToken)
+        using var response = await OpenAsync(Request(HttpMethod.Post, "/files/upload", body), what, SandboxErrorCode.ProtocolViolation, limit, cancellationToken)
             .ConfigureAwait(false);
         if (mode == UnixFileMode.None)
         {
@@ -247,8 +256,48 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
         SandboxId = _http.SandboxId,
     };
 
+    /// <summary>The path, made plain.</summary>
+    /// <exception cref="SandboxException">InvalidArgument; NotSupported: the agent would take a part of it for a variable.</exception>
+    private async ValueTask<string> CheckAsync(string path, CancellationToken cancellationToken)
+    {
+        path = SandboxPath.Normalize(path);
+        return path.Contains('$', StringComparison.Ordinal) && !(await _connection.GetExtensionsAsync(cancellationToken).ConfigureAwait(false)).ExactPaths
+            ? throw new SandboxException(SandboxErrorCode.NotSupported, $"The sandbox's agent takes $ in a path for a variable: {SafeText.Clean(path, 300)}",
+                "Rename the file by a command in the sandbox first.") { SandboxId = _http.SandboxId }
+            : path;
+    }
+
+    private HttpRequestMessage Request(HttpMethod method, string route, HttpContent? content = null)
+    {
+        var request = _http.Request(method, route, content);
+        // Without meaning to an agent that does not know it.
+        request.Headers.TryAddWithoutValidation(Wire.Run.AgentExtensions.ExactPathsHeader, "1");
+        return request;
+    }
+
+    private async Task<(HttpResponseMessage Response, string Listed)> OpenListAsync(string path, int depth, string what, StallLimit limit, CancellationToken cancellationToken)
+    {
+        try
+        {
+            return (await OpenAsync(Request(HttpMethod.Get, Query(path)), what, SandboxErrorCode.NotADirectory, limit, cancellationToken).ConfigureAwait(false), path);
+        }
+        catch (SandboxException refused) when (refused.Code == SandboxErrorCode.NotADirectory)
+        {
+            // execd lists no directory through a link.
+            if (await GetAsync(path, cancellationToken).ConfigureAwait(false) is not { Type: SandboxFileType.SymbolicLink }
+                || await SandboxTransfer.ResolveAsync(_connection, path, cancellationToken).ConfigureAwait(false) is not { } real)
+            {
+                throw;
+            }
+
+            return (await OpenAsync(Request(HttpMethod.Get, Query(real)), what, SandboxErrorCode.NotADirectory, limit, cancellationToken).ConfigureAwait(false), real);
+        }
+
+        string Query(string directory) => string.Create(CultureInfo.InvariantCulture, $"/directories/list?path={Uri.EscapeDataString(directory)}&depth={depth}");
+    }
+
     private async Task CallAsync(HttpMethod method, string route, string what, HttpContent? content, CancellationToken cancellationToken) =>
-        await _http.CallAsync(_http.Request(method, route, content), what, MaxAnswer, ExecdHttp.AnswerBound, cancellationToken).ConfigureAwait(false);
+        await _http.CallAsync(Request(method, route, content), what, MaxAnswer, ExecdHttp.AnswerBound, cancellationToken).ConfigureAwait(false);
 
     private async Task RunAsync(string command, string what, CancellationToken cancellationToken)
     {

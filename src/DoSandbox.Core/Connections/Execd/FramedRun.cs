@@ -13,6 +13,8 @@ internal sealed class FramedRun : ExecdRun
 {
     private static readonly TimeSpan EndBound = TimeSpan.FromSeconds(1);
 
+    private const int MaxStatus = 16 * 1024 * 1024;
+
     private readonly string _command;
     private readonly ReadOnlyMemory<byte> _stdin;
     private HttpResponseMessage? _response;
@@ -115,6 +117,12 @@ internal sealed class FramedRun : ExecdRun
         if (!response.IsSuccessStatusCode)
         {
             throw new IOException($"The command's status is {(int)response.StatusCode}.");
+        }
+
+        var status = JsonSerializer.Deserialize(await ExecdHttp.ReadBodyAsync(response, MaxStatus, cancellationToken).ConfigureAwait(false), ExecdJson.Default.CommandStatus);
+        if (status is not { Running: true })
+        {
+            throw new IOException("The command has ended, and its end did not arrive.");
         }
     }
 
