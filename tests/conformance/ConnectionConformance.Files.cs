@@ -25,12 +25,12 @@ public abstract partial class ConnectionConformance
             return;
         }
 
-        await Connection.Files.WriteAsync(path, new MemoryStream("content"u8.ToArray()), null, default);
-        Assert.Equal("content", await OkAsync($"cat -- {ShellQuote.Quote(path)}"));
+        await Connection.Files.WriteAsync(path, new MemoryStream("content\n"u8.ToArray()), null, default);
+        Assert.Equal("content\n", await OkAsync($"cat -- {ShellQuote.Quote(path)}"));
         var file = await Connection.Files.GetAsync(path, default);
-        Assert.Equal((path, name, SandboxFileType.File, 7L), (file!.FullName, file.Name, file.Type, file.Size));
+        Assert.Equal((path, name, SandboxFileType.File, 8L), (file!.FullName, file.Name, file.Type, file.Size));
         Assert.Equal([path], (await ListAsync(Home)).Select(entry => entry.FullName));
-        Assert.Equal("content"u8.ToArray(), await ReadAsync(path));
+        Assert.Equal("content\n"u8.ToArray(), await ReadAsync(path));
 
         await Connection.Files.MoveAsync(path, $"{Home}/moved", default);
         await Connection.Files.MoveAsync($"{Home}/moved", path, default);
@@ -39,7 +39,7 @@ public abstract partial class ConnectionConformance
         {
             var fetched = await CollectAsync(SandboxTransfer.DownloadAsync(Connection, path, local.FullName + "/", new TransferOptions(), default));
             Assert.Equal([Path.Combine(local.FullName, name)], fetched.Select(info => info.FullName));
-            Assert.Equal("content", await File.ReadAllTextAsync(Path.Combine(local.FullName, name)));
+            Assert.Equal("content\n", await File.ReadAllTextAsync(Path.Combine(local.FullName, name)));
             var sent = await CollectAsync(SandboxTransfer.UploadAsync(Connection, Path.Combine(local.FullName, name), Home + "/", new TransferOptions { Force = true }, default));
             Assert.Equal([path], sent.Select(entry => entry.FullName));
         }

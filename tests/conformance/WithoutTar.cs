@@ -8,6 +8,8 @@ internal sealed class WithoutTar(ISandboxConnection connection) : ISandboxConnec
 {
     public ISandboxFileSystem Files => connection.Files;
 
+    public ValueTask<bool> HasExactOutputAsync(CancellationToken cancellationToken) => connection.HasExactOutputAsync(cancellationToken);
+
     public Task PingAsync(CancellationToken cancellationToken) => connection.PingAsync(cancellationToken);
 
     public IAsyncEnumerable<CommandEvent> RunAsync(CommandRequest request, CancellationToken cancellationToken) => connection.RunAsync(

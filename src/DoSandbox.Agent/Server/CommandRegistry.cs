@@ -118,7 +118,7 @@ internal sealed class CommandRegistry
             return null;
         }
 
-        var path = Paths.Expand(spec.WorkingDirectory, spec.Variables);
+        var path = spec.ExactDirectory ? PathExpander.Check(spec.WorkingDirectory) : Paths.Expand(spec.WorkingDirectory, spec.Variables);
         return FileSystem.CheckDirectory(path) switch
         {
             0 => path,

@@ -12,6 +12,9 @@ internal sealed record CommandSpec
     /// <summary>The working directory as the client wrote it, <c>~</c> and variables not yet replaced; the agent's own when null or empty.</summary>
     public string? WorkingDirectory { get; init; }
 
+    /// <summary>True where the client means the working directory as it stands.</summary>
+    public bool ExactDirectory { get; init; }
+
     public Dictionary<string, string>? Variables { get; init; }
 
     /// <summary>None when null.</summary>

@@ -20,7 +20,7 @@ internal sealed class DirectoryRoutes(PathExpander paths, Accounts accounts)
 
     private Task ListAsync(HttpContext context)
     {
-        var path = paths.Expand(Messages.RequiredQuery(context, "path"));
+        var path = paths.Expand(context, Messages.RequiredQuery(context, "path"));
         var depth = Messages.NumberQuery(context, "depth") ?? 1;
         if (depth < 0)
         {
@@ -50,7 +50,7 @@ internal sealed class DirectoryRoutes(PathExpander paths, Accounts accounts)
         foreach (var (path, metadata) in request)
         {
             var (mode, owner, group) = FileRoutes.ReadPermissions(accounts, metadata ?? new FileMetadata());
-            var bytes = FileNames.ToBytes(paths.Expand(path));
+            var bytes = FileNames.ToBytes(paths.Expand(context, path));
             if (!FileSystem.MakeDirectories(bytes))
             {
                 continue;
@@ -68,7 +68,7 @@ internal sealed class DirectoryRoutes(PathExpander paths, Accounts accounts)
     {
         foreach (var path in context.Request.Query["path"])
         {
-            var full = paths.Expand(path ?? "");
+            var full = paths.Expand(context, path ?? "");
             if (full == "/")
             {
                 throw RequestException.Invalid("The root directory cannot be removed.");

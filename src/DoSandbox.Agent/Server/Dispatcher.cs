@@ -11,7 +11,7 @@ namespace DoSandbox.Agent.Server;
 /// <summary>Finds the handler of a request, and turns whatever goes wrong into an error answer.</summary>
 internal sealed class Dispatcher
 {
-    private const string Extensions = $"{AgentExtensions.Run}, {AgentExtensions.PtyInput}";
+    private const string Extensions = $"{AgentExtensions.Run}, {AgentExtensions.PtyInput}, {AgentExtensions.ExactPaths}";
 
     private readonly byte[]? _token;
     private readonly CommandRoutes _commands;

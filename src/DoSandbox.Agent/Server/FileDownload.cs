@@ -18,7 +18,7 @@ internal sealed class FileDownload(PathExpander paths)
 
     public async Task SendAsync(HttpContext context)
     {
-        var path = FileSystem.Encode(paths.Expand(Messages.RequiredQuery(context, "path")));
+        var path = FileSystem.Encode(paths.Expand(context, Messages.RequiredQuery(context, "path")));
         var offset = Messages.NumberQuery(context, "offset");
         var limit = Messages.NumberQuery(context, "limit");
         var range = context.Request.Headers.Range.ToString();

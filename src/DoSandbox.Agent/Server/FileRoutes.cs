@@ -62,7 +62,7 @@ internal sealed class FileRoutes
         var result = new Dictionary<string, FileEntry>(StringComparer.Ordinal);
         foreach (var path in context.Request.Query["path"])
         {
-            var bytes = FileSystem.Encode(_paths.Expand(path ?? ""));
+            var bytes = FileSystem.Encode(_paths.Expand(context, path ?? ""));
             result[path!] = _entries.Describe(bytes, FileSystem.Stat(bytes, follow: false));
         }
 
@@ -71,7 +71,7 @@ internal sealed class FileRoutes
 
     private Task SearchAsync(HttpContext context)
     {
-        var root = FileSystem.Encode(_paths.Expand(Messages.RequiredQuery(context, "path")));
+        var root = FileSystem.Encode(_paths.Expand(context, Messages.RequiredQuery(context, "path")));
         var info = FileSystem.Stat(root, follow: false);
         Glob glob;
         try
@@ -141,7 +141,7 @@ internal sealed class FileRoutes
                     }
 
                     files++;
-                    await ReceiveFileAsync(form, metadata, staged, context.RequestAborted).ConfigureAwait(false);
+                    await ReceiveFileAsync(context, form, metadata, staged).ConfigureAwait(false);
                     break;
             }
 
@@ -192,12 +192,12 @@ internal sealed class FileRoutes
             : metadata;
     }
 
-    private async Task ReceiveFileAsync(MultipartReader form, FileMetadata metadata, List<StagedFile> staged, CancellationToken cancellation)
+    private async Task ReceiveFileAsync(HttpContext context, MultipartReader form, FileMetadata metadata, List<StagedFile> staged)
     {
         var (mode, owner, group) = ReadPermissions(_accounts, metadata);
-        var file = StagedFile.Create(_paths.Expand(metadata.Path!), mode);
+        var file = StagedFile.Create(_paths.Expand(context, metadata.Path!), mode);
         staged.Add(file);
-        while (await form.ReadAsync(cancellation).ConfigureAwait(false) is { IsEmpty: false } piece)
+        while (await form.ReadAsync(context.RequestAborted).ConfigureAwait(false) is { IsEmpty: false } piece)
         {
             file.Write(piece.Span);
         }
@@ -223,7 +223,7 @@ internal sealed class FileRoutes
         var counts = new Dictionary<string, ReplacementCount>(StringComparer.Ordinal);
         foreach (var (path, replacement) in request)
         {
-            var full = _paths.Expand(path);
+            var full = _paths.Expand(context, path);
             using var file = FileSystem.OpenRegular(FileSystem.Encode(full), out var info);
             if (string.IsNullOrEmpty(replacement?.Old))
             {
@@ -275,7 +275,7 @@ internal sealed class FileRoutes
         foreach (var (path, metadata) in request)
         {
             var (mode, owner, group) = ReadPermissions(_accounts, metadata ?? new FileMetadata());
-            var bytes = FileSystem.Encode(_paths.Expand(path));
+            var bytes = FileSystem.Encode(_paths.Expand(context, path));
             FileSystem.Stat(bytes, follow: true);
 
             // The owner first: changing it takes setuid bits away.
@@ -292,8 +292,8 @@ internal sealed class FileRoutes
         var request = (await Messages.ReadAsync(context, ExecdJson.Default.FileMoveArray).ConfigureAwait(false))!;
         foreach (var move in request)
         {
-            var source = FileSystem.Encode(_paths.Expand(move?.Src ?? ""));
-            var destination = FileNames.ToBytes(_paths.Expand(move?.Dest ?? ""));
+            var source = FileSystem.Encode(_paths.Expand(context, move?.Src ?? ""));
+            var destination = FileNames.ToBytes(_paths.Expand(context, move?.Dest ?? ""));
             FileSystem.Stat(source, follow: false);
             FileSystem.MakeDirectories(FileNames.Parent(destination), 0x1ED /* 0755 */);
             try
@@ -311,7 +311,7 @@ internal sealed class FileRoutes
     {
         foreach (var path in context.Request.Query["path"])
         {
-            var bytes = FileSystem.Encode(_paths.Expand(path ?? ""));
+            var bytes = FileSystem.Encode(_paths.Expand(context, path ?? ""));
             if (FileSystem.TryStat(bytes, follow: false) is { } info && FileSystem.IsType(info, Libc.S_IFDIR))
             {
                 throw RequestException.Failed($"{path} is a directory.");

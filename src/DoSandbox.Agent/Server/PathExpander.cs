@@ -1,5 +1,7 @@
 using System.Text;
 using DoSandbox.Agent.Native;
+using DoSandbox.Wire.Run;
+using Microsoft.AspNetCore.Http;
 
 namespace DoSandbox.Agent.Server;
 
@@ -9,9 +11,13 @@ internal sealed class PathExpander(EnvironmentBlock environment)
     /// <summary>Longest path the kernel takes, in bytes.</summary>
     public const int MaxPath = 4095;
 
-    /// <summary>The path with its variables replaced, made absolute against the agent's working directory. Links are not resolved.</summary>
-    /// <exception cref="RequestException">400: empty, a NUL in it, or too long; 500: a variable is not defined.</exception>
-    public string Expand(string path, IReadOnlyDictionary<string, string>? variables = null)
+    /// <summary>As <see cref="Expand(string, IReadOnlyDictionary{string, string}?)"/>; nothing is replaced for a client that asks for exact paths.</summary>
+    public string Expand(HttpContext context, string path) =>
+        context.Request.Headers.ContainsKey(AgentExtensions.ExactPathsHeader) ? Check(path) : Expand(path);
+
+    /// <summary>The path as it is, made absolute against the agent's working directory.</summary>
+    /// <exception cref="RequestException">400: empty, a NUL in it, or too long.</exception>
+    public static string Check(string path)
     {
         if (path.Length == 0)
         {
@@ -23,6 +29,15 @@ internal sealed class PathExpander(EnvironmentBlock environment)
             throw RequestException.Invalid("A path holds a NUL character.");
         }
 
+        return Encoding.UTF8.GetByteCount(path) > MaxPath
+            ? throw RequestException.Invalid($"A path is longer than {MaxPath} bytes.")
+            : Path.GetFullPath(path);
+    }
+
+    /// <summary>The path with its variables replaced, made absolute against the agent's working directory. Links are not resolved.</summary>
+    /// <exception cref="RequestException">400: empty, a NUL in it, or too long; 500: a variable is not defined.</exception>
+    public string Expand(string path, IReadOnlyDictionary<string, string>? variables = null)
+    {
         if (path == "~" || path.StartsWith("~/", StringComparison.Ordinal))
         {
             path = Value("HOME", variables) + path[1..];
@@ -33,12 +48,7 @@ internal sealed class PathExpander(EnvironmentBlock environment)
             path = ReplaceVariables(path, variables);
         }
 
-        if (Encoding.UTF8.GetByteCount(path) > MaxPath)
-        {
-            throw RequestException.Invalid($"A path is longer than {MaxPath} bytes.");
-        }
-
-        return Path.GetFullPath(path);
+        return Check(path);
     }
 
     private string ReplaceVariables(string path, IReadOnlyDictionary<string, string>? variables)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using DoSandbox.Agent.Native;
 using DoSandbox.Wire.Execd;
+using DoSandbox.Wire.Run;
 using Microsoft.AspNetCore.Http;
 
 namespace DoSandbox.Agent.Server;
@@ -41,6 +42,7 @@ internal sealed class PtyRoutes(CommandRegistry registry)
             Id = RandomId.Next(),
             Command = string.IsNullOrEmpty(request.Command) ? null : request.Command,
             WorkingDirectory = request.Cwd,
+            ExactDirectory = context.Request.Headers.ContainsKey(AgentExtensions.ExactPathsHeader),
             Variables = request.Envs,
             TimeLimit = CommandSpec.ReadTimeLimit(request.Timeout),
             OpenInput = true,

@@ -20,6 +20,7 @@ internal sealed class RunRoutes(CommandRegistry registry)
         {
             Command = request.Command,
             WorkingDirectory = request.Cwd,
+            ExactDirectory = true,
             Variables = request.Envs,
             TimeLimit = CommandSpec.ReadTimeLimit(request.Timeout),
             Input = input,

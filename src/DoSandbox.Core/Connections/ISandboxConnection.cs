@@ -17,6 +17,11 @@ public interface ISandboxConnection : IAsyncDisposable
     /// <exception cref="Errors.SandboxException">CommandNotStarted: it did not run. OutcomeUnknown: the connection broke while it ran. SandboxEnded.</exception>
     IAsyncEnumerable<CommandEvent> RunAsync(CommandRequest request, CancellationToken cancellationToken);
 
+    /// <summary>
+    /// Whether a command's output arrives byte for byte. Where it does not (lines of text, a terminal), bytes have to come as a file.
+    /// </summary>
+    ValueTask<bool> HasExactOutputAsync(CancellationToken cancellationToken) => ValueTask.FromResult(true);
+
     /// <summary>Files of the sandbox.</summary>
     ISandboxFileSystem Files { get; }
 }

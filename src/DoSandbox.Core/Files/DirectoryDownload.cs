@@ -19,7 +19,10 @@ internal static class DirectoryDownload
         {
             using var tree = new StagedTree(target, options);
             var meter = new TransferMeter(options, SandboxPath.NameOf(source), null);
-            if (!await FetchArchiveAsync(connection, source, tree, options, meter, cancellationToken).ConfigureAwait(false))
+            var fetched = await connection.HasExactOutputAsync(cancellationToken).ConfigureAwait(false)
+                ? await FetchArchiveAsync(connection, source, tree, options, meter, cancellationToken).ConfigureAwait(false)
+                : await FetchPackedAsync(connection, source, tree, options, meter, cancellationToken).ConfigureAwait(false);
+            if (!fetched)
             {
                 await FetchFilesAsync(connection, source, tree, options, meter, cancellationToken).ConfigureAwait(false);
             }
@@ -64,11 +67,54 @@ internal static class DirectoryDownload
                 return true;
             }
 
-            var said = SafeText.Clean(archive.Error);
-            throw new SandboxException(
-                said.Contains("Permission denied", StringComparison.OrdinalIgnoreCase) ? SandboxErrorCode.PermissionDenied
-                : exited is { ExitCode: CannotEnter } ? SandboxErrorCode.FileNotFound : SandboxErrorCode.IntegrityMismatch,
-                $"{SafeText.Clean(source, 300)} could not be fetched as a whole, and nothing of it was kept. {(said.Length > 0 ? said : $"tar ended with {exited?.ExitCode}")}");
+            throw Incomplete(source, exited?.ExitCode, archive.Error);
+        }
+    }
+
+    private static SandboxException Incomplete(string source, int? exitCode, string error)
+    {
+        var said = SafeText.Clean(error);
+        return new SandboxException(
+            said.Contains("Permission denied", StringComparison.OrdinalIgnoreCase) ? SandboxErrorCode.PermissionDenied
+            : said.Contains("No space left", StringComparison.OrdinalIgnoreCase) ? SandboxErrorCode.DiskFull
+            : exitCode == CannotEnter ? SandboxErrorCode.FileNotFound : SandboxErrorCode.IntegrityMismatch,
+            $"{SafeText.Clean(source, 300)} could not be fetched as a whole, and nothing of it was kept. {(said.Length > 0 ? said : $"tar ended with {exitCode}")}");
+    }
+
+    // Where output is text the archive comes as a file, which takes room in the sandbox for as long.
+    private static async Task<bool> FetchPackedAsync(ISandboxConnection connection, string source, StagedTree tree, TransferOptions options, TransferMeter meter,
+        CancellationToken cancellationToken)
+    {
+        var packed = $"/tmp/.dosandbox-archive-{Guid.NewGuid():N}";
+        try
+        {
+            var script = $"command -v tar > /dev/null 2>&1 || exit {NoTar}; cd -- {ShellQuote.Quote(source)} || exit {CannotEnter}; umask 077; exec tar -cf {packed} .";
+            var result = await connection.RunToEndAsync(new CommandRequest(script), cancellationToken, maxOutput: 1024 * 1024).ConfigureAwait(false);
+            if (result.ExitCode == NoTar)
+            {
+                return false;
+            }
+
+            if (!result.Success)
+            {
+                throw Incomplete(source, result.ExitCode, result.Stderr.Trim());
+            }
+
+            var archive = await connection.Files.OpenReadAsync(packed, cancellationToken).ConfigureAwait(false);
+            await using (archive.ConfigureAwait(false))
+            {
+                await TarExtractor.ExtractAsync(archive, tree, options, meter, cancellationToken).ConfigureAwait(false);
+            }
+
+            return true;
+        }
+        catch (EndOfStreamException)
+        {
+            throw Incomplete(source, null, "The archive is cut short.");
+        }
+        finally
+        {
+            await SandboxTransfer.RemoveAsync(connection, packed).ConfigureAwait(false);
         }
     }
 

@@ -111,10 +111,20 @@ internal static class DirectoryUpload
         {
             result = await connection.RunToEndAsync(new CommandRequest(script) { Stdin = pipe.Reader }, cancellationToken, maxOutput: 1024 * 1024).ConfigureAwait(false);
         }
-        catch (SandboxException) when (packing.IsFaulted)
+        catch (Exception fault)
         {
-            // What could not be read here is what went wrong.
-            await packing.ConfigureAwait(false);
+            if (!merge)
+            {
+                // A shell that was killed could not tidy up.
+                await SandboxTransfer.RemoveAsync(connection, folder).ConfigureAwait(false);
+            }
+
+            if (fault is SandboxException && packing.IsFaulted)
+            {
+                // What could not be read here is what went wrong.
+                await packing.ConfigureAwait(false);
+            }
+
             throw;
         }
         finally
@@ -235,7 +245,7 @@ internal static class DirectoryUpload
         {
             if (!merge)
             {
-                await RemoveAsync(connection, target).ConfigureAwait(false);
+                await SandboxTransfer.RemoveAsync(connection, target).ConfigureAwait(false);
             }
 
             if (fault is IOException or UnauthorizedAccessException)
@@ -244,19 +254,6 @@ internal static class DirectoryUpload
             }
 
             throw;
-        }
-    }
-
-    private static async Task RemoveAsync(ISandboxConnection connection, string target)
-    {
-        using var bound = new CancellationTokenSource(TimeSpan.FromSeconds(3));
-        try
-        {
-            await connection.Files.DeleteAsync(target, bound.Token).ConfigureAwait(false);
-        }
-        catch (Exception fault) when (fault is SandboxException or OperationCanceledException)
-        {
-            // The first fault is the one to tell.
         }
     }
 

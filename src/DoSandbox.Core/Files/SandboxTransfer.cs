@@ -146,6 +146,20 @@ public static class SandboxTransfer
         return result.Success && printed.TrimEnd('\n').EndsWith("\nx", StringComparison.Ordinal) ? printed.TrimEnd('\n')[..^2] : null;
     }
 
+    /// <summary>Removes what a failed transfer left, as far as that can be done now. The first fault is the one to tell.</summary>
+    internal static async Task RemoveAsync(ISandboxConnection connection, string path)
+    {
+        using var bound = new CancellationTokenSource(TimeSpan.FromSeconds(3));
+        try
+        {
+            await connection.Files.DeleteAsync(path, bound.Token).ConfigureAwait(false);
+        }
+        catch (Exception fault) when (fault is SandboxException or OperationCanceledException)
+        {
+            // As above.
+        }
+    }
+
     private static async Task<SandboxFile> UploadFileAsync(ISandboxConnection connection, string localPath, string target, TransferOptions options, CancellationToken cancellationToken)
     {
         if (!LocalFiles.IsRegularFile(ResolveLocal(localPath)))

@@ -19,7 +19,7 @@ public static class AgentExtensions
     public const string PtyInput = "pty-input=1";
 
     /// <summary>
-    /// With the request header <see cref="ExactPathsHeader"/> the routes of files and directories take every path as it is: execd replaces
+    /// With the request header <see cref="ExactPathsHeader"/> the routes of files and directories, and <c>/pty</c>, take every path as it is: execd replaces
     /// <c>~</c> and <c>$NAME</c> in them, which leaves some names out of reach. The directory of a run is always taken as it is.
     /// </summary>
     public const string ExactPaths = "exact-paths=1";

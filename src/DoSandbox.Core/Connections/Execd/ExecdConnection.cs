@@ -104,6 +104,10 @@ public sealed class ExecdConnection : ISandboxConnection
     }
 
     /// <inheritdoc/>
+    public async ValueTask<bool> HasExactOutputAsync(CancellationToken cancellationToken) =>
+        (await GetExtensionsAsync(cancellationToken).ConfigureAwait(false)).Run;
+
+    /// <inheritdoc/>
     public ValueTask DisposeAsync()
     {
         _http.Dispose();
@@ -144,6 +148,12 @@ public sealed class ExecdConnection : ISandboxConnection
             }
 
             return new FramedRun(_http, request, await StageAsync(request.Command, stdin, cancellationToken).ConfigureAwait(false), default);
+        }
+
+        if (request.WorkingDirectory is { } directory && (directory.Contains('$', StringComparison.Ordinal) || directory.StartsWith('~')))
+        {
+            throw new SandboxException(SandboxErrorCode.NotSupported, $"The sandbox's agent takes $ and ~ in a path for a variable: {SafeText.Clean(directory, 300)}",
+                "Begin the command with cd instead.") { SandboxId = _http.SandboxId };
         }
 
         var command = ExportsOf(request) + request.Command;

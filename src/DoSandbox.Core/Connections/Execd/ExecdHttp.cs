@@ -216,13 +216,13 @@ internal sealed class ExecdHttp : IDisposable
         var kind = status switch
         {
             401 or 403 when code is null => SandboxErrorCode.PermissionDenied,
-            _ when string.Equals(code, ExecdErrorCodes.FileNotFound, StringComparison.Ordinal) => SandboxErrorCode.FileNotFound,
             _ when Says("permission denied") || Says("operation not permitted") || Says("read-only file system") => SandboxErrorCode.PermissionDenied,
             _ when Says("no space left") || Says("disk quota exceeded") => SandboxErrorCode.DiskFull,
             _ when Says("not a directory") => SandboxErrorCode.NotADirectory,
+            _ when string.Equals(code, ExecdErrorCodes.FileNotFound, StringComparison.Ordinal) => SandboxErrorCode.FileNotFound,
             _ when Says("is a directory") => SandboxErrorCode.IsADirectory,
             _ when Says("no such file or directory") => SandboxErrorCode.FileNotFound,
-            _ when Says("file exists") || Says("already exists") => SandboxErrorCode.FileExists,
+            _ when Says("file exists") || Says("already exists") || Says("exists already") => SandboxErrorCode.FileExists,
             _ when Says("file name too long") => SandboxErrorCode.InvalidArgument,
             _ when string.Equals(code, ExecdErrorCodes.NotSupported, StringComparison.Ordinal) => SandboxErrorCode.NotSupported,
             502 or 503 or 504 => SandboxErrorCode.Network,

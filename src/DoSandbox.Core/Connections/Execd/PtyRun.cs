@@ -43,6 +43,7 @@ internal sealed class PtyRun : ExecdRun
             Envs = Request.Environment.Count > 0 ? new Dictionary<string, string>(Request.Environment) : null,
             Timeout = Request.Timeout is { } timeout ? Math.Max(1, (long)timeout.TotalMilliseconds) : null,
         }, ExecdJson.Default.PtyStart));
+        request.Headers.TryAddWithoutValidation(Wire.Run.AgentExtensions.ExactPathsHeader, "1");
         string id;
         using (var response = await SendAsync(request, cancellationToken).ConfigureAwait(false))
         {
