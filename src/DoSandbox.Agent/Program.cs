@@ -11,8 +11,10 @@ internal static class Program
                 return await Server.AgentServer.RunAsync(rest).ConfigureAwait(false);
             case ["supervise"]:
                 return Supervision.Supervisor.Run();
+            case ["remove-tree", var path]:
+                return Supervision.TreeRemoval.Run(path);
             default:
-                await Console.Error.WriteLineAsync("usage: dosandbox-agent serve --fd N [--ready-fd N] [--max-processes N] | serve --socket PATH | supervise < request.json").ConfigureAwait(false);
+                await Console.Error.WriteLineAsync("usage: dosandbox-agent serve --fd N [--ready-fd N] [--max-processes N] | serve --socket PATH | supervise < request.json | remove-tree PATH").ConfigureAwait(false);
                 return 2;
         }
     }

@@ -85,6 +85,25 @@ public sealed class FaultTests
     }
 
     [RootFact]
+    public async Task A_sandbox_whose_client_died_before_it_was_ready_ends_by_itself()
+    {
+        await using var other = await TestSandbox.CreateAsync();
+        var name = $"orphan-{Guid.NewGuid():N}";
+        var agent = Path.Combine(Path.GetDirectoryName(SandboxProgram.Path)!, "agent", "linux-x64", "dosandbox-agent");
+        await HostShell.RunAsync($$"""echo '{"stateFolder":"{{StateHome.Path}}","limits":{"diskMB":64},"name":"{{name}}","image":"python","bubblewrap":"/usr/bin/bwrap"}' | {{agent}} supervise | true""");
+        var state = "";
+        for (var attempt = 0; attempt < 200 && !state.Contains("client died", StringComparison.Ordinal); attempt++)
+        {
+            await Task.Delay(50);
+            state = string.Join('|', (await ListAsync(other.Backend)).Where(sandbox => sandbox.Name == name).Select(sandbox => $"{sandbox.State} {sandbox.StateReason}"));
+        }
+
+        Assert.Equal("Ended its client died before it was ready", state);
+        var left = (await ListAsync(other.Backend)).Single(sandbox => sandbox.Name == name);
+        await other.Backend.DeleteAsync(left, CancellationToken.None);
+    }
+
+    [RootFact]
     public async Task Removing_leaves_nothing_on_the_host()
     {
         var sandbox = await TestSandbox.CreateAsync();

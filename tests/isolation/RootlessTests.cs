@@ -15,8 +15,11 @@ public sealed class RootlessTests
             Assert.Equal("1000\n0\n", await HostShell.RunAsync($"{sandbox} exec user 'id -u; ls /sys/class/net /root 2>/dev/null | wc -l'"));
             Assert.Equal("refused\n", await HostShell.RunAsync($"{sandbox} exec user 'i=0; while [ $i -lt 900 ]; do sleep 9 & i=$((i+1)); done' >/dev/null 2>&1 && echo all || echo refused"));
             Assert.Equal("still\n", await HostShell.RunAsync($"{sandbox} exec user 'echo still'"));
-            Assert.Contains("-MemoryMB cannot be enforced", await HostShell.RunAsync($"{sandbox} create --name limited --memory-mb 200 2>&1 || true"), StringComparison.Ordinal);
-            Assert.Contains("-DiskMB cannot be enforced", await HostShell.RunAsync($"{sandbox} create --name limited --disk-mb 200 2>&1 || true"), StringComparison.Ordinal);
+            Assert.Contains("--memory-mb cannot be enforced", await HostShell.RunAsync($"{sandbox} create --name limited --memory-mb 200 2>&1 || true"), StringComparison.Ordinal);
+            Assert.Contains("--disk-mb cannot be enforced", await HostShell.RunAsync($"{sandbox} create --name limited --disk-mb 200 2>&1 || true"), StringComparison.Ordinal);
+
+            // Deeper than any path can name, and closed to its own owner.
+            await HostShell.RunAsync($"{sandbox} exec user 'mkdir -p /tmp/closed/inside; chmod 0 /tmp/closed/inside /tmp/closed; i=0; cd /tmp; while [ $i -lt 60 ]; do n=$(printf %0200d $i); mkdir $n; cd $n; i=$((i+1)); done'");
             await HostShell.RunAsync($"{sandbox} delete user");
             Assert.Empty(Directory.GetFileSystemEntries($"{home}/state/sandboxes"));
             Assert.Empty(TestSandbox.ProcessesOf(4243));

@@ -11,14 +11,26 @@ internal sealed unsafe class TreeRemover
 {
     private const int MaxDepth = 128;
 
+    /// <summary>0700: what its owner may do with a directory to empty it.</summary>
+    private const uint OwnerOnly = 0x1C0;
+
     private readonly string _shown;
+    private readonly bool _openClosed;
     private SafeFileHandle? _top;
 
-    private TreeRemover(string shown) => _shown = shown;
+    private TreeRemover(string shown, bool openClosed)
+    {
+        _shown = shown;
+        _openClosed = openClosed;
+    }
 
     /// <summary>Removes what a path names, file or directory; nothing there is fine.</summary>
+    /// <param name="path">The path's bytes, ended by a NUL.</param>
+    /// <param name="openClosed">
+    /// True to open up directories whose mode keeps their own owner out. Only for a tree that nobody changes meanwhile: a mode is changed by name.
+    /// </param>
     /// <exception cref="LinuxException">Something could not be removed; what came before is gone.</exception>
-    public static void Remove(byte[] path)
+    public static void Remove(byte[] path, bool openClosed = false)
     {
         if (FileSystem.TryStat(path, follow: false) is not { } info)
         {
@@ -31,7 +43,12 @@ internal sealed unsafe class TreeRemover
             return;
         }
 
-        var remover = new TreeRemover(FileNames.Show(path));
+        var remover = new TreeRemover(FileNames.Show(path), openClosed);
+        fixed (byte* text = path)
+        {
+            remover.Open(Libc.AT_FDCWD, text);
+        }
+
         using (var directory = FileSystem.Open(path, Libc.O_RDONLY | Libc.O_DIRECTORY | Libc.O_NOFOLLOW))
         {
             remover._top = directory;
@@ -83,6 +100,7 @@ internal sealed unsafe class TreeRemover
                     continue;
                 }
 
+                Open(fd, text);
                 var below = Libc.OpenAt(fd, text, Libc.O_RDONLY | Libc.O_DIRECTORY | Libc.O_NOFOLLOW | Libc.O_CLOEXEC, 0);
                 if (below < 0)
                 {
@@ -102,6 +120,14 @@ internal sealed unsafe class TreeRemover
         }
 
         return moved;
+    }
+
+    private void Open(int directory, byte* name)
+    {
+        if (_openClosed)
+        {
+            _ = Libc.FChmodAt(directory, name, OwnerOnly, 0);
+        }
     }
 
     private void MoveUp(int directory, byte* name)

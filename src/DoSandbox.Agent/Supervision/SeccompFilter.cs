@@ -35,7 +35,6 @@ internal static class SeccompFilter
     private const uint Socket = 41;
     private const uint Kill = 62;
     private const uint TgKill = 234;
-    private const uint TKill = 200;
     private const uint RtSigQueueInfo = 129;
     private const uint RtTgSigQueueInfo = 297;
     private const uint PrLimit64 = 302;
@@ -159,9 +158,6 @@ internal static class SeccompFilter
                 new(Return, 0, 0, Allow),
             ]);
         }
-
-        // tkill names a thread, and the agent's threads cannot be told from others by number. glibc has not used it since 2.30.
-        Rule(program, TKill, [new(Return, 0, 0, ReturnErrno | NotImplemented)]);
 
         Rule(program, PrLimit64,
         [

@@ -25,6 +25,8 @@ internal sealed class Supervisor
     private const int FilterFd = 5;
     private const int ArgumentsFd = 6;
 
+    private static readonly TimeSpan LongestSleep = TimeSpan.FromMinutes(10);
+
     private readonly SuperviseRequest _request;
     private readonly bool _root;
     private readonly SandboxFolder _folder;
@@ -36,6 +38,7 @@ internal sealed class Supervisor
     private SafeFileHandle? _image;
     private SafeFileHandle? _endFile;
     private Timer? _timer;
+    private DateTimeOffset? _expiresAt;
     private int _bubblewrap;
     private string? _stopReason;
 
@@ -74,10 +77,16 @@ internal sealed class Supervisor
             supervisor?.GiveUp();
         }
 
-        Answer(reply);
+        var told = Answer(reply);
         if (control is null)
         {
             return 1;
+        }
+
+        if (!told)
+        {
+            // Whoever asked for this sandbox is dead, and nobody else knows of it.
+            supervisor!.Stop("its client died before it was ready");
         }
 
         supervisor!.Supervise(control);
@@ -110,8 +119,10 @@ internal sealed class Supervisor
             ?? throw new SuperviseException("Internal", "The supervisor got no request.");
     }
 
-    private static void Answer(SuperviseReply reply)
+    /// <summary>False when nobody reads the answer any more.</summary>
+    private static bool Answer(SuperviseReply reply)
     {
+        var told = true;
         byte[] line = [.. JsonSerializer.SerializeToUtf8Bytes(reply, LocalJson.Default.SuperviseReply), (byte)'\n'];
         try
         {
@@ -120,12 +131,13 @@ internal sealed class Supervisor
         }
         catch (IOException)
         {
-            // The client died meanwhile; whoever lists the sandboxes finds it.
+            told = false;
         }
 
         var nothing = HostSyscalls.Open("/dev/null", Libc.O_RDWR | Libc.O_CLOEXEC);
         _ = HostSyscalls.Dup2(nothing, 0);
         _ = HostSyscalls.Dup2(nothing, 1);
+        return told;
     }
 
     private (LocalSandboxRecord Record, ControlServer Control) Begin()
@@ -157,13 +169,14 @@ internal sealed class Supervisor
         var root = PrepareRoot();
         CheckImage(root);
 
+        _expiresAt = _request.TimeToLiveSeconds is { } seconds ? DateTimeOffset.UtcNow.AddSeconds(seconds) : null;
         var record = new LocalSandboxRecord
         {
             Id = _folder.Id,
             Name = _request.Name,
             Image = _request.Image,
             CreatedAt = DateTimeOffset.UtcNow,
-            ExpiresAt = _request.TimeToLiveSeconds is { } seconds ? DateTimeOffset.UtcNow.AddSeconds(seconds) : null,
+            ExpiresAt = _expiresAt,
             Metadata = _request.Metadata,
             Limits = _request.Limits,
             HostNetwork = _request.HostNetwork,
@@ -382,9 +395,10 @@ internal sealed class Supervisor
             context.Cancel = true;
             Stop("its supervisor was told to stop");
         });
-        if (_request.TimeToLiveSeconds is { } seconds)
+        if (_expiresAt is not null)
         {
-            _timer = new Timer(_ => Stop("its time was up"), null, TimeSpan.FromSeconds(seconds), Timeout.InfiniteTimeSpan);
+            _timer = new Timer(_ => CheckTime());
+            CheckTime();
         }
 
         control.Start();
@@ -399,6 +413,19 @@ internal sealed class Supervisor
     }
 
     private static string Describe(ExitStatus status) => status.ExitCode > 128 ? $"signal {status.ExitCode - 128}" : $"exit code {status.ExitCode}";
+
+    /// <summary>Goes by the clock, not by a span: a machine that slept for a day has let a day pass.</summary>
+    private void CheckTime()
+    {
+        var left = _expiresAt!.Value - DateTimeOffset.UtcNow;
+        if (left <= TimeSpan.Zero)
+        {
+            Stop("its time was up");
+            return;
+        }
+
+        _timer!.Change(left < LongestSleep ? left : LongestSleep, Timeout.InfiniteTimeSpan);
+    }
 
     private ControlReply Control(ControlRequest request)
     {
@@ -471,7 +498,7 @@ internal sealed class Supervisor
             }
             else if (_folder.Uid is null)
             {
-                Directory.Delete(Disk, recursive: true);
+                TreeRemoval.Remove(Disk);
             }
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

@@ -60,7 +60,7 @@ public sealed partial class LocalBackend : ISandboxBackend
         state.Check();
         var request = Validate(spec, state, bubblewrap);
         progress?.Report(new SandboxProgress($"Making sandbox {request.Name}", "Starting bubblewrap"));
-        state.Sweep();
+        await state.SweepAsync(cancellationToken).ConfigureAwait(false);
         try
         {
             var record = await SupervisorClient.StartAsync(agent, request, spec.ReadyTimeout, cancellationToken).ConfigureAwait(false);
@@ -70,7 +70,7 @@ public sealed partial class LocalBackend : ISandboxBackend
         catch (Exception exception)
         {
             // What needed root before the failure is still there: the supervisor had given root up.
-            state.Sweep();
+            await state.SweepAsync(CancellationToken.None).ConfigureAwait(false);
             if (exception is SandboxException { Code: SandboxErrorCode.ToolTooOld or SandboxErrorCode.CreateFailed or SandboxErrorCode.BackendUnavailable })
             {
                 // A version that is too old fails in many ways: say so where that is the cause.
@@ -88,14 +88,12 @@ public sealed partial class LocalBackend : ISandboxBackend
     public async IAsyncEnumerable<Sandbox> ListAsync([EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var state = LocalState.Current();
-        state.Sweep();
+        await state.SweepAsync(cancellationToken).ConfigureAwait(false);
         foreach (var sandbox in state.Ids().Select(state.Read).OfType<Sandbox>().OrderBy(sandbox => sandbox.CreatedAt).ToList())
         {
             cancellationToken.ThrowIfCancellationRequested();
             yield return sandbox;
         }
-
-        await Task.CompletedTask.ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
@@ -268,7 +266,7 @@ public sealed partial class LocalBackend : ISandboxBackend
         {
             try
             {
-                state.Remove(id);
+                await state.RemoveAsync(id, cancellationToken).ConfigureAwait(false);
                 return;
             }
             catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

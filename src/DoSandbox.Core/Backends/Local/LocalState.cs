@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using DoSandbox.Errors;
+using DoSandbox.HostProcesses;
 using DoSandbox.Sandboxes;
 using DoSandbox.Wire.Local;
 
@@ -23,6 +24,8 @@ internal sealed partial class LocalState
 
     /// <summary>After this long a folder that never got a lock belongs to no supervisor that is still starting.</summary>
     private static readonly TimeSpan StartTime = TimeSpan.FromMinutes(1);
+
+    private static readonly TimeSpan RemovalTime = TimeSpan.FromMinutes(5);
 
     private LocalState(string home) => Home = home;
 
@@ -148,10 +151,10 @@ internal sealed partial class LocalState
 
     /// <summary>Removes all that a dead sandbox left: control groups, disk, folder, and what was reserved for it.</summary>
     /// <exception cref="IOException">Something could not be removed.</exception>
-    public void Remove(string id)
+    public async Task RemoveAsync(string id, CancellationToken cancellationToken)
     {
         var record = ReadRecord(id);
-        RemoveResources(id, record);
+        await RemoveResourcesAsync(id, record, cancellationToken).ConfigureAwait(false);
         var folder = Folder(id);
         if (Directory.Exists(folder))
         {
@@ -162,7 +165,7 @@ internal sealed partial class LocalState
     }
 
     /// <summary>Removes what crashes left, as far as this user may. A sandbox that ended by itself is kept for an hour, without its disk.</summary>
-    public void Sweep()
+    public async Task SweepAsync(CancellationToken cancellationToken)
     {
         var folder = Path.Combine(Home, LocalLayout.Sandboxes);
         if (!Directory.Exists(folder))
@@ -181,7 +184,7 @@ internal sealed partial class LocalState
                 }
                 else if (!IsAlive(id))
                 {
-                    SweepDead(id);
+                    await SweepDeadAsync(id, cancellationToken).ConfigureAwait(false);
                 }
             }
             catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
@@ -213,16 +216,16 @@ internal sealed partial class LocalState
         }
     }
 
-    private void SweepDead(string id)
+    private async Task SweepDeadAsync(string id, CancellationToken cancellationToken)
     {
         var record = ReadRecord(id);
         if (record is null || DateTime.UtcNow - Directory.GetLastWriteTimeUtc(Folder(id)) > KeepEnded)
         {
-            Remove(id);
+            await RemoveAsync(id, cancellationToken).ConfigureAwait(false);
             return;
         }
 
-        RemoveResources(id, record);
+        await RemoveResourcesAsync(id, record, cancellationToken).ConfigureAwait(false);
     }
 
     private static void RemoveUnfinished(string path)
@@ -233,7 +236,7 @@ internal sealed partial class LocalState
         }
     }
 
-    private void RemoveResources(string id, LocalSandboxRecord? record)
+    private async Task RemoveResourcesAsync(string id, LocalSandboxRecord? record, CancellationToken cancellationToken)
     {
         foreach (var group in record?.ControlGroups ?? [])
         {
@@ -256,7 +259,28 @@ internal sealed partial class LocalState
 
         if (Directory.Exists(Path.Combine(folder, "disk")))
         {
-            Directory.Delete(Path.Combine(folder, "disk"), recursive: true);
+            await RemoveDiskAsync(Path.Combine(folder, "disk"), cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Code in the sandbox may have nested folders deeper than any path can name, or closed them to their own owner: the agent's program knows how.</summary>
+    private static async Task RemoveDiskAsync(string path, CancellationToken cancellationToken)
+    {
+        try
+        {
+            // That of root is empty once its image is no longer mounted.
+            Directory.Delete(path);
+            return;
+        }
+        catch (IOException)
+        {
+            // It holds what was in the sandbox.
+        }
+
+        var removal = await HostCommand.For(AgentBinary.Find()).WithArguments("remove-tree", path).WithDeadline(RemovalTime).RunAsync(cancellationToken).ConfigureAwait(false);
+        if (!removal.Success)
+        {
+            throw new IOException($"{path} could not be removed: {SafeText.Clean(removal.Stderr)}");
         }
     }
 
