@@ -14,6 +14,7 @@ internal sealed class Dispatcher
     private const string Extensions = $"{AgentExtensions.Run}, {AgentExtensions.PtyInput}, {AgentExtensions.ExactPaths}";
 
     private readonly byte[]? _token;
+    private readonly IdleTrimmer _idle = new();
     private readonly CommandRoutes _commands;
     private readonly RunRoutes _run;
     private readonly FileRoutes _files;
@@ -37,6 +38,7 @@ internal sealed class Dispatcher
     /// <summary>Answers one request. Never throws, so nothing that a client sends can end the agent.</summary>
     public async Task HandleAsync(HttpContext context)
     {
+        _idle.Enter();
         try
         {
             if (!IsAllowed(context))
@@ -69,6 +71,10 @@ internal sealed class Dispatcher
         catch (Exception e)
         {
             await AnswerAsync(context, RequestException.Failed($"{e.GetType().Name}: {e.Message}")).ConfigureAwait(false);
+        }
+        finally
+        {
+            _idle.Leave();
         }
     }
 

@@ -29,9 +29,10 @@ internal sealed class PathExpander(EnvironmentBlock environment)
             throw RequestException.Invalid("A path holds a NUL character.");
         }
 
+        // A slash at the end would make the kernel follow a link.
         return Encoding.UTF8.GetByteCount(path) > MaxPath
             ? throw RequestException.Invalid($"A path is longer than {MaxPath} bytes.")
-            : Path.GetFullPath(path);
+            : Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
     }
 
     /// <summary>The path with its variables replaced, made absolute against the agent's working directory. Links are not resolved.</summary>

@@ -216,7 +216,7 @@ internal sealed class RunningCommand
     }
 
     /// <summary>Kills whatever is left of the tree, also after the command's own end.</summary>
-    public Task KillTreeAsync() => Task.Run(() => Tree.Kill());
+    public Task KillTreeAsync() => Task.Run(KillTree);
 
     /// <summary>Gives up what it still holds: its log, and the pipes of descendants that outlived it.</summary>
     public void Forget()
@@ -316,7 +316,7 @@ internal sealed class RunningCommand
         TimedOut = true;
         try
         {
-            Tree.Kill();
+            KillTree();
         }
         finally
         {
@@ -386,6 +386,20 @@ internal sealed class RunningCommand
             await Task.Delay(TreePoll).ConfigureAwait(false);
         }
 
-        tree.Kill();
+        KillTree();
+    }
+
+    /// <summary>Never throws: on a timer's thread that would end the agent.</summary>
+    private void KillTree()
+    {
+        try
+        {
+            Tree.Kill();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // /proc could not be read, as with no descriptor left: the process group at least needs none.
+            Signal(Libc.SIGKILL);
+        }
     }
 }
