@@ -227,7 +227,10 @@ public sealed class FileTests(AgentProgram agent) : IClassFixture<AgentProgram>,
         Assert.Equal(400, (await agent.SendAsync(HttpMethod.Get, $"/directories/list?path={_folder}/p/loop")).Status);
         Assert.Equal(400, (await agent.SendAsync(HttpMethod.Get, $"/directories/list?path={_folder}/keep")).Status);
         Assert.Equal(404, (await agent.SendAsync(HttpMethod.Get, $"/directories/list?path={_folder}/none")).Status);
-        await agent.RunAsync($"chmod 700 {_folder}/p");
+        await agent.RunAsync($"chmod 700 {_folder}/p; mkdir {_folder}/target; touch {_folder}/target/safe; ln -s target {_folder}/p/to-target");
+        Assert.Equal(200, (await agent.SendAsync(HttpMethod.Delete, $"/directories?path={_folder}/p/to-target/")).Status);
+        Assert.True(File.Exists($"{_folder}/target/safe"));
+        Directory.Delete($"{_folder}/target", recursive: true);
         Assert.Equal(200, (await agent.SendAsync(HttpMethod.Delete, $"/directories?path={_folder}/p&path={_folder}/none")).Status);
         Assert.Equal(["keep"], Directory.GetFileSystemEntries(_folder).Select(Path.GetFileName));
         Assert.Equal(400, (await agent.SendAsync(HttpMethod.Delete, "/directories?path=/tmp/..")).Status);
