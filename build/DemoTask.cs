@@ -100,7 +100,7 @@ internal static class DemoTask
             {
                 Expect(Sandbox(["delete", name]));
                 made = false;
-                Demand(!Expect(Sandbox(["list", "--json"])).Contains(name, StringComparison.Ordinal), "the sandbox is still listed");
+                Demand(!Expect(Sandbox(["list"])).Contains(name, StringComparison.Ordinal), "the sandbox is still listed");
             });
             Console.WriteLine();
             Console.WriteLine(Text.Line($"demo: all held ({whole.Elapsed.TotalSeconds:0.0} s)"));

@@ -111,15 +111,11 @@ internal static partial class TestTask
         var run = Shell.Capture("dotnet", arguments, SuiteLimit);
         var trx = Path.Combine(folder, "results.trx");
         var count = File.Exists(trx) ? ReadTrx(trx) : new Count(0, 0, 0);
-        if (run.ExitCode != 0 || count.Failed > 0)
-        {
-            Console.Write(run.Output);
-            Console.Write(run.Error);
-        }
-
         // A test host that died, or found nothing, has failed whatever its report says.
         if (count.Failed == 0 && (run.ExitCode != 0 || (filter is null && count.Passed + count.Skipped == 0)))
         {
+            Console.Write(run.Output);
+            Console.Write(run.Error);
             Console.WriteLine($"test: {name}: the run itself failed (exit code {run.ExitCode}); that counts as one failed test");
             count += new Count(0, 1, 0);
         }
@@ -141,10 +137,14 @@ internal static partial class TestTask
                     "NotExecuted" => new Count(0, 0, 1),
                     _ => new Count(0, 1, 0),
                 };
-                if (outcome == "NotExecuted")
+                if (outcome != "Passed")
                 {
-                    var reason = result.Descendants().FirstOrDefault(element => element.Name.LocalName is "Message" or "StdOut")?.Value.Trim();
-                    Console.WriteLine($"test: skipped {result.Attribute("testName")?.Value}: {reason}");
+                    Console.WriteLine($"test: {(outcome == "NotExecuted" ? "skipped" : "FAILED")} {result.Attribute("testName")?.Value}");
+                    foreach (var line in result.Descendants().Where(element => element.Name.LocalName is "Message" or "StackTrace" or "StdOut" or "StdErr")
+                        .SelectMany(element => element.Value.Split('\n', StringSplitOptions.RemoveEmptyEntries)))
+                    {
+                        Console.WriteLine($"    {line.TrimEnd()}");
+                    }
                 }
             }
 

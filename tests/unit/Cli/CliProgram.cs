@@ -18,10 +18,12 @@ public class CliProgram : IDisposable
 
     public Task<HostCommandResult> RunAsync(params string[] arguments) => Command(arguments).RunAsync();
 
-    /// <summary>Starts it with nothing but its output redirected, to be signalled.</summary>
+    /// <summary>
+    /// Starts it to be signalled. A test run in the background of a shell has SIGINT ignored, and passes that on to what it starts; env undoes it.
+    /// </summary>
     public Process Start(params string[] arguments)
     {
-        var start = new ProcessStartInfo(Path, arguments) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo("/usr/bin/env", ["--default-signal=INT,TERM", Path, .. arguments]) { UseShellExecute = false, RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         start.Environment["DOSANDBOX_HOME"] = Home;
         return Process.Start(start)!;
     }

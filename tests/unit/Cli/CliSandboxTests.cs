@@ -151,7 +151,7 @@ public sealed class CliSandboxTests : IClassFixture<CliSandbox>, IDisposable
         Assert.Equal("started", await process.StandardOutput.ReadLineAsync());
         var clock = Stopwatch.StartNew();
         Assert.Equal(0, CliProgram.Signal(process.Id, signal));
-        await process.WaitForExitAsync();
+        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(60)), "it does not end");
         Assert.True(clock.Elapsed < TimeSpan.FromSeconds(3), $"it took {clock.Elapsed.TotalSeconds:0.0} s");
         Assert.Equal(code, process.ExitCode);
         await AssertNoneAsync($"sleep {seconds}");
