@@ -14,6 +14,7 @@ public sealed class RootlessTests
             Assert.Equal("user\n", await HostShell.RunAsync($"{sandbox} create --name user"));
             Assert.Equal("1000\n0\n", await HostShell.RunAsync($"{sandbox} exec user 'id -u; ls /sys/class/net /root 2>/dev/null | wc -l'"));
             Assert.Equal("refused\n", await HostShell.RunAsync($"{sandbox} exec user 'i=0; while [ $i -lt 900 ]; do sleep 9 & i=$((i+1)); done' >/dev/null 2>&1 && echo all || echo refused"));
+            Assert.InRange(int.Parse(await HostShell.RunAsync($"{sandbox} exec user 'ulimit -Hu'")), 512, 512 + 64);
             Assert.Equal("still\n", await HostShell.RunAsync($"{sandbox} exec user 'echo still'"));
             Assert.Contains("--memory-mb cannot be enforced", await HostShell.RunAsync($"{sandbox} create --name limited --memory-mb 200 2>&1 || true"), StringComparison.Ordinal);
             Assert.Contains("--disk-mb cannot be enforced", await HostShell.RunAsync($"{sandbox} create --name limited --disk-mb 200 2>&1 || true"), StringComparison.Ordinal);

@@ -8,6 +8,9 @@ internal static class AgentServer
 {
     private const int MallocArenaMax = -8;
 
+    /// <summary>Beyond the commands' own limit, which they may raise to the hard one: an agent that cannot make a thread dies.</summary>
+    private const int ReservedProcesses = 64;
+
     /// <summary>Serves until the process is ended from outside.</summary>
     /// <returns>An exit code, only when it could not begin: 2 for wrong arguments, 1 for everything else.</returns>
     public static async Task<int> RunAsync(string[] arguments)
@@ -32,6 +35,11 @@ internal static class AgentServer
             _ = Libc.Mallopt(MallocArenaMax, 1);
 
             var token = ReadToken(options, ref environment);
+            if (options.MaxProcesses is { } most)
+            {
+                BoundProcesses(most + ReservedProcesses);
+            }
+
             var registry = new CommandRegistry(environment, options.MaxProcesses);
             var host = new AgentHost(options, new Dispatcher(registry, token));
             await host.StartAsync().ConfigureAwait(false);
@@ -83,6 +91,17 @@ internal static class AgentServer
             byte one = (byte)'1';
             _ = Libc.Write(ready, &one, 1);
             _ = Libc.Close(ready);
+        }
+    }
+
+    /// <summary>The wall for everything below this process, also where no control group counts processes (user_namespaces(7): per namespace since Linux 5.14).</summary>
+    private static unsafe void BoundProcesses(int most)
+    {
+        Libc.RLimit limit;
+        if (Libc.GetRLimit(Libc.RLIMIT_NPROC, &limit) == 0)
+        {
+            limit.Soft = limit.Hard = Math.Min(limit.Hard, (ulong)most);
+            _ = Libc.SetRLimit(Libc.RLIMIT_NPROC, &limit);
         }
     }
 
