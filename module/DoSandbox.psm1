@@ -1,12 +1,11 @@
+# Kept short: each call costs about a millisecond of every import.
 $ErrorActionPreference = 'Stop'
 
-$loader = [IO.Path]::Combine($PSScriptRoot, 'bin', 'DoSandbox.Loader.dll')
-if (-not [IO.File]::Exists($loader)) {
-    throw "DoSandbox is not built: '$loader' is missing. In a clone run ./build.sh build, then import the module again."
-}
-
 try {
-    $null = [Reflection.Assembly]::LoadFrom($loader)
+    $null = [Reflection.Assembly]::LoadFrom("$PSScriptRoot/bin/DoSandbox.Loader.dll")
+}
+catch [IO.FileNotFoundException] {
+    throw "DoSandbox is not built: '$PSScriptRoot/bin/DoSandbox.Loader.dll' is missing. In a clone run ./build.sh build, then import the module again."
 }
 catch [IO.FileLoadException] {
     throw "Another version of DoSandbox is loaded in this process. Start a new PowerShell to use this one. ($_)"

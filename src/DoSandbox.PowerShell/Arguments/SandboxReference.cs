@@ -8,8 +8,8 @@ public sealed class SandboxReference
     private readonly Sandbox? _sandbox;
     private readonly string _text;
 
-    /// <summary>The sandbox itself.</summary>
-    public SandboxReference(Sandbox sandbox)
+    // Not public: PowerShell looks at public constructors when it imports the module, and this one would make it load the whole core.
+    internal SandboxReference(Sandbox sandbox)
     {
         ArgumentNullException.ThrowIfNull(sandbox);
         _sandbox = sandbox;

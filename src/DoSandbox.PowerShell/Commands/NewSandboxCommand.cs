@@ -10,6 +10,9 @@ namespace DoSandbox.PowerShell.Commands;
 [OutputType(typeof(Sandbox))]
 public sealed class NewSandboxCommand : AsyncSandboxCmdlet
 {
+    // A field of the enum's own type would make the import of the module load the whole core.
+    private int _network;
+
     [Parameter(Position = 0)]
     [ValidateNotNullOrEmpty]
     [ArgumentCompleter(typeof(ImageCompleter))]
@@ -54,7 +57,7 @@ public sealed class NewSandboxCommand : AsyncSandboxCmdlet
     public long DiskMB { get; set; }
 
     [Parameter]
-    public SandboxNetwork Network { get; set; }
+    public SandboxNetwork Network { get => (SandboxNetwork)_network; set => _network = (int)value; }
 
     /// <summary>A directory or a tar archive of this machine.</summary>
     [Parameter]

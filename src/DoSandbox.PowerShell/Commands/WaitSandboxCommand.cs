@@ -13,6 +13,9 @@ public sealed class WaitSandboxCommand : AsyncSandboxCmdlet
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(200);
 
+    // A field of the enum's own type would make the import of the module load the whole core.
+    private int _state = (int)SandboxState.Running;
+
     [Parameter(Mandatory = true, Position = 0, ValueFromPipeline = true, ValueFromPipelineByPropertyName = true)]
     [Alias("Id", "SandboxId", "Name")]
     [SandboxTransformation]
@@ -20,7 +23,7 @@ public sealed class WaitSandboxCommand : AsyncSandboxCmdlet
     public SandboxReference[] Sandbox { get; set; } = [];
 
     [Parameter]
-    public SandboxState State { get; set; } = SandboxState.Running;
+    public SandboxState State { get => (SandboxState)_state; set => _state = (int)value; }
 
     /// <summary>Seconds for each sandbox.</summary>
     [Parameter]
