@@ -270,12 +270,18 @@ Describe 'Stopping' -Skip:$skip {
         $name = New-TestName
         $shell = [powershell]::Create()
         $null = $shell.AddScript('param($manifest, $name) Import-Module $manifest; New-Sandbox -Name $name').AddArgument((Get-ManifestPath)).AddArgument($name)
-        $running = $shell.BeginInvoke()
+        $output = [System.Management.Automation.PSDataCollection[psobject]]::new()
+        $none = [System.Management.Automation.PSDataCollection[psobject]]::new()
+        $none.Complete()
+        $null = [powershell].GetMethods().Where{ $_.Name -eq 'BeginInvoke' -and $_.IsGenericMethod -and $_.GetParameters().Count -eq 2 }[0].MakeGenericMethod([psobject], [psobject]).Invoke($shell, @($none, $output))
         $null = Wait-Until { Get-ChildItem "$env:DOSANDBOX_HOME/names" -ErrorAction Ignore | Where-Object Name -eq $name } 5
         $shell.Stop()
         $shell.Dispose()
-        # It was stopped in time, or it had been made already: nothing between the two.
-        Wait-Until { $left = Get-Sandbox "$name*"; -not $left -or $left.State -eq 'Running' } 10 | Should -BeTrue
+        # It was handed over, and runs; or nothing of it is left.
+        if ($output.Count -eq 0) {
+            $null = Wait-Until { -not (Get-Sandbox "$name*") } 10
+            Get-Sandbox "$name*" | ForEach-Object { "$($_.State): $($_.StateReason)" } | Should -BeNullOrEmpty
+        }
         Get-Sandbox "$name*" | Remove-Sandbox -Force
     }
 

@@ -73,7 +73,8 @@ public sealed class NewSandboxCommand : AsyncSandboxCmdlet
     protected override void ProcessRecord()
     {
         var spec = MakeSpec();
-        if (!ShouldProcess(spec.Name is { } name ? $"{name} ({spec.Image})" : spec.Image, "Create sandbox"))
+        var what = spec.Image ?? spec.RootFileSystem ?? "the default image";
+        if (!ShouldProcess(Display.OneLine(spec.Name is { } name ? $"{name} ({what})" : what), "Create sandbox"))
         {
             return;
         }
@@ -90,9 +91,32 @@ public sealed class NewSandboxCommand : AsyncSandboxCmdlet
             await using (progress.ConfigureAwait(false))
             {
                 var sandbox = await backend.CreateAsync(spec, progress, StopToken).ConfigureAwait(false);
-                await WriteAsync(sandbox).ConfigureAwait(false);
+                await HandOverAsync(sandbox).ConfigureAwait(false);
             }
         });
+    }
+
+    /// <summary>Writes the sandbox. One that was made while the pipeline stopped is removed again: nobody holds it.</summary>
+    private async Task HandOverAsync(Sandbox sandbox)
+    {
+        var handedOver = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        try
+        {
+            await InvokeAsync(() =>
+            {
+                if (!Stopping)
+                {
+                    handedOver.TrySetResult();
+                    WriteObject(sandbox);
+                }
+            }).ConfigureAwait(false);
+            await handedOver.Task.WaitAsync(StopToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (!handedOver.Task.IsCompleted)
+        {
+            await Directory.DeleteAsync(sandbox, CancellationToken.None).ConfigureAwait(false);
+            throw;
+        }
     }
 
     private SandboxSpec MakeSpec()

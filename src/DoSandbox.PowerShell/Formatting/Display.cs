@@ -48,8 +48,13 @@ public static class Display
     public static string Moment(DateTimeOffset? value) =>
         value is { } moment ? moment.ToLocalTime().ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture) : "never";
 
-    /// <summary>How long it is until a moment; "never" when null.</summary>
-    public static string Until(DateTimeOffset? value) => value is { } moment ? Span(moment - DateTimeOffset.UtcNow) : "never";
+    /// <summary>How long it is until a moment; "over" when it has passed, "never" when null.</summary>
+    public static string Until(DateTimeOffset? value) => value switch
+    {
+        null => "never",
+        { } moment when moment <= DateTimeOffset.UtcNow => "over",
+        { } moment => Span(moment - DateTimeOffset.UtcNow),
+    };
 
     /// <summary>A number of bytes in the unit that fits.</summary>
     public static string Bytes(long value)
