@@ -162,7 +162,7 @@ internal sealed class LocalBench(string folder, bool quick)
             }
 
             await Parallel.ForEachAsync(made, async (one, token) => await one.Connection.RunToEndAsync(new CommandRequest("true"), token));
-            var kilobytes = Memory.ProportionalKilobytes(name => name is "dosandbox-agent" or "bwrap");
+            var kilobytes = made.Sum(one => Memory.ProportionalKilobytes(one.Sandbox.Id));
             _report.AtMost($"{count} sandboxes alive: memory (PSS) of each", kilobytes / 1024.0 / count, most, 1, "MiB", "bound");
         }
         finally

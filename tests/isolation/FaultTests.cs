@@ -144,6 +144,28 @@ public sealed class FaultTests
         await backend.DeleteAsync(again, CancellationToken.None);
     }
 
+    [Fact]
+    public async Task What_bubblewrap_says_is_told_and_nothing_of_the_sandbox_stays()
+    {
+        var folder = Directory.CreateTempSubdirectory("dosbx-broken").FullName;
+        try
+        {
+            var program = Path.Combine(folder, "bwrap");
+            File.WriteAllText(program, "#!/bin/sh\n[ \"$1\" = --version ] && echo 'bubblewrap 0.9.0' && exit 0\necho 'bwrap: the moon is full' >&2\nexit 1\n");
+            File.SetUnixFileMode(folder, (UnixFileMode)0b111_101_101);
+            File.SetUnixFileMode(program, (UnixFileMode)0b111_101_101);
+            var before = await ListAsync(new LocalBackend());
+            var (exitCode, output) = await CreateElsewhereAsync(StateHome.Path, $"PATH={folder}:/usr/bin:/bin");
+            Assert.NotEqual(0, exitCode);
+            Assert.Contains("the moon is full", output, StringComparison.Ordinal);
+            Assert.DoesNotContain(await ListAsync(new LocalBackend()), sandbox => sandbox.State == SandboxState.Failed && before.TrueForAll(known => known.Id != sandbox.Id));
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     [RootFact]
     public async Task A_read_only_state_folder_is_told()
     {

@@ -143,7 +143,7 @@ internal sealed class Supervisor
     private (LocalSandboxRecord Record, ControlServer Control) Begin()
     {
         var log = HostSyscalls.Check(HostSyscalls.Open(_folder.File(LocalLayout.LogFile),
-            Libc.O_WRONLY | Libc.O_CREAT | Libc.O_EXCL | HostSyscalls.OpenAppend | Libc.O_CLOEXEC, 0x180), "Making the log"); // 0600
+            Libc.O_RDWR | Libc.O_CREAT | Libc.O_EXCL | HostSyscalls.OpenAppend | Libc.O_CLOEXEC, 0x180), "Making the log"); // 0600
         HostSyscalls.Check(HostSyscalls.Dup2(log, 2), "dup2");
         _ = Libc.Close(log);
 
@@ -375,17 +375,13 @@ internal sealed class Supervisor
         return Descriptors.Read(pipe, stackalloc byte[1]) == 1;
     }
 
-    private string ReadLog()
+    /// <summary>The end of the log, by its open descriptor: its name is root's, who has been given up.</summary>
+    private static string ReadLog()
     {
-        try
-        {
-            var log = File.ReadAllText(_folder.File(LocalLayout.LogFile));
-            return log.Length > MaxLogInError ? log[^MaxLogInError..] : log;
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            return exception.Message;
-        }
+        using var log = new SafeFileHandle(2, ownsHandle: false);
+        var text = new byte[MaxLogInError];
+        var count = RandomAccess.Read(log, text, Math.Max(0, RandomAccess.GetLength(log) - text.Length));
+        return System.Text.Encoding.UTF8.GetString(text, 0, count);
     }
 
     private void Supervise(ControlServer control)

@@ -70,7 +70,7 @@ public sealed partial class LocalBackend : ISandboxBackend
         catch (Exception exception)
         {
             // What needed root before the failure is still there: the supervisor had given root up.
-            await state.SweepAsync(CancellationToken.None).ConfigureAwait(false);
+            await RemoveFailedAsync(state, request.Name).ConfigureAwait(false);
             if (exception is SandboxException { Code: SandboxErrorCode.ToolTooOld or SandboxErrorCode.CreateFailed or SandboxErrorCode.BackendUnavailable })
             {
                 // A version that is too old fails in many ways: say so where that is the cause.
@@ -232,6 +232,25 @@ public sealed partial class LocalBackend : ISandboxBackend
             { State: SandboxState.Running } => null,
             var ended => Ended(ended),
         };
+    }
+
+    /// <summary>Removes what a creation that failed left under its name, unless the name is another's, who lives.</summary>
+    private static async Task RemoveFailedAsync(LocalState state, string name)
+    {
+        try
+        {
+            if (state.FindByName(name) is { } id && !state.IsAlive(id))
+            {
+                await RemoveAsync(state, id, CancellationToken.None).ConfigureAwait(false);
+            }
+
+            await state.SweepAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is SandboxException or IOException or UnauthorizedAccessException)
+        {
+            // Why the creation failed matters more; the next client tries again.
+            return;
+        }
     }
 
     private static async Task StopAsync(LocalState state, string id, CancellationToken cancellationToken)

@@ -83,6 +83,9 @@ internal sealed partial class LocalState
     /// <summary>True for what can be an id; everything else never becomes part of a path.</summary>
     public static bool IsId(string text) => IdPattern().IsMatch(text);
 
+    /// <summary>The id of the sandbox that a name is reserved for, or null.</summary>
+    public string? FindByName(string name) => new FileInfo(Path.Combine(Home, LocalLayout.Names, name)).LinkTarget is { } id && IsId(id) ? id : null;
+
     /// <summary>The sandbox with this id, or null.</summary>
     public Sandbox? Read(string id)
     {
