@@ -28,6 +28,52 @@ public sealed class FaultTests
     }
 
     [RootFact]
+    public async Task A_supervisor_killed_while_bubblewrap_starts_leaves_nothing()
+    {
+        var backend = new LocalBackend();
+        var agent = Path.Combine(Path.GetDirectoryName(SandboxProgram.Path)!, "agent", "linux-x64", "dosandbox-agent");
+        for (var attempt = 0; attempt < 12; attempt++)
+        {
+            var name = $"early-{Guid.NewGuid():N}";
+            using var supervisor = Process.Start(new ProcessStartInfo(agent, ["supervise"]) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true, UseShellExecute = false })!;
+            await supervisor.StandardInput.WriteAsync($$"""{"stateFolder":"{{StateHome.Path}}","limits":{"diskMB":64,"memoryMB":128},"name":"{{name}}","image":"python","bubblewrap":"/usr/bin/bwrap"}""");
+            supervisor.StandardInput.Close();
+
+            // The child is bubblewrap; before it there is only mkfs, which has no cgroup.procs of ours to be in.
+            var children = $"/proc/{supervisor.Id}/task/{supervisor.Id}/children";
+            while (!supervisor.HasExited && !Started(children))
+            {
+                Thread.SpinWait(100);
+            }
+
+            Thread.SpinWait(attempt * 20_000);
+            supervisor.Kill();
+            await supervisor.WaitForExitAsync();
+            var left = (await ListAsync(backend)).SingleOrDefault(sandbox => sandbox.Name == name);
+            if (left is not null)
+            {
+                await backend.DeleteAsync(left, CancellationToken.None);
+            }
+
+            Assert.DoesNotContain(await ListAsync(backend), sandbox => sandbox.Name == name);
+        }
+
+        Assert.Equal("", await HostShell.RunAsync($"pgrep -f '^bwrap --args' | while read p; do [ \"$(ps -o ppid= -p $p | tr -d ' ')\" = 1 ] && echo $p; done; true"));
+
+        static bool Started(string children)
+        {
+            try
+            {
+                return File.ReadAllText(children).Split(' ', StringSplitOptions.RemoveEmptyEntries).Any(child => File.ReadAllText($"/proc/{child}/comm").StartsWith("bwrap", StringComparison.Ordinal));
+            }
+            catch (IOException)
+            {
+                return false;
+            }
+        }
+    }
+
+    [RootFact]
     public async Task A_killed_agent_ends_the_sandbox_and_frees_nobody()
     {
         await using var sandbox = await TestSandbox.CreateAsync();

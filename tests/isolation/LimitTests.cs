@@ -114,7 +114,7 @@ public sealed class LimitTests
     public async Task A_limit_out_of_bounds_is_refused_before_anything_is_made()
     {
         var before = Directory.Exists(StateHome.Path) ? Directory.GetFileSystemEntries(Path.Combine(StateHome.Path, "sandboxes")).Length : 0;
-        foreach (var limits in new SandboxLimits[] { new() { MemoryMB = 0 }, new() { CpuCount = double.NaN }, new() { MaxProcesses = -1 }, new() { DiskMB = long.MaxValue } })
+        foreach (var limits in new SandboxLimits[] { new() { MemoryMB = 1 }, new() { CpuCount = double.NaN }, new() { MaxProcesses = -1 }, new() { DiskMB = long.MaxValue } })
         {
             var refused = await Assert.ThrowsAsync<SandboxException>(() => TestSandbox.CreateAsync(new SandboxSpec { Limits = limits }));
             Assert.Equal(SandboxErrorCode.InvalidArgument, refused.Code);

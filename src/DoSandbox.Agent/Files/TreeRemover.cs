@@ -27,7 +27,7 @@ internal sealed unsafe class TreeRemover
     /// <summary>Removes what a path names, file or directory; nothing there is fine.</summary>
     /// <param name="path">The path's bytes, ended by a NUL.</param>
     /// <param name="openClosed">
-    /// True to open up directories whose mode keeps their own owner out. Only for a tree that nobody changes meanwhile: a mode is changed by name.
+    /// True to open up directories whose mode keeps their own owner out.
     /// </param>
     /// <exception cref="LinuxException">Something could not be removed; what came before is gone.</exception>
     public static void Remove(byte[] path, bool openClosed = false)
@@ -124,9 +124,21 @@ internal sealed unsafe class TreeRemover
 
     private void Open(int directory, byte* name)
     {
-        if (_openClosed)
+        if (!_openClosed)
         {
-            _ = Libc.FChmodAt(directory, name, OwnerOnly, 0);
+            return;
+        }
+
+        // By a descriptor that only names the directory: a link in its place is not followed, and its mode need not allow opening.
+        var named = Libc.OpenAt(directory, name, Libc.O_PATH | Libc.O_NOFOLLOW | Libc.O_DIRECTORY | Libc.O_CLOEXEC, 0);
+        if (named >= 0)
+        {
+            fixed (byte* path = FileNames.ToBytes($"/proc/self/fd/{named}"))
+            {
+                _ = Libc.Chmod(path, OwnerOnly);
+            }
+
+            _ = Libc.Close(named);
         }
     }
 

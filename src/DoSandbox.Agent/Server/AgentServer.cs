@@ -54,7 +54,12 @@ internal static class AgentServer
                 SignalShield.IgnoreBrokenPipes();
             }
 
-            TellReady(options.ReadyFd);
+            if (options.ReadyFd is { } lifeline)
+            {
+                await TellReadyAndOutliveNobodyAsync(lifeline).ConfigureAwait(false);
+                return 1;
+            }
+
             await Task.Delay(Timeout.Infinite).ConfigureAwait(false);
             return 0;
         }
@@ -84,13 +89,37 @@ internal static class AgentServer
             : Encoding.UTF8.GetBytes(token);
     }
 
-    private static unsafe void TellReady(int? fd)
+    /// <summary>
+    /// Writes a byte into the supervisor's pipe, and ends once nobody reads that pipe any more. bubblewrap's --die-with-parent takes hold some
+    /// milliseconds after its start; a supervisor that is killed before that would leave a sandbox that nothing ends.
+    /// </summary>
+    private static Task TellReadyAndOutliveNobodyAsync(int fd)
     {
-        if (fd is { } ready)
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        new Thread(() =>
         {
-            byte one = (byte)'1';
-            _ = Libc.Write(ready, &one, 1);
-            _ = Libc.Close(ready);
+            if (WriteOne(fd))
+            {
+                WaitUntilUnread(fd);
+            }
+
+            ended.SetResult();
+        }, 128 * 1024) { IsBackground = true, Name = "lifeline" }.Start();
+        return ended.Task;
+    }
+
+    private static unsafe bool WriteOne(int fd)
+    {
+        byte one = (byte)'1';
+        return Libc.Write(fd, &one, 1) == 1;
+    }
+
+    private static unsafe void WaitUntilUnread(int fd)
+    {
+        // Asks for nothing: an error condition, which a pipe without readers is, is told without being asked for.
+        var poll = new Libc.PollFd { Fd = fd };
+        while (Libc.Poll(&poll, 1, -1) < 0 && Libc.LastError == Libc.EINTR)
+        {
         }
     }
 

@@ -46,7 +46,7 @@ internal sealed class ControlGroups : IDisposable
             groups.Remove();
             groups.Dispose();
             throw exception is IOException or UnauthorizedAccessException
-                ? new SuperviseException("NotSupported", $"A control group could not be made: {exception.Message}", Advice(limits))
+                ? new SuperviseException("NotSupported", $"A control group could not be made: {exception.Message}", Advice("-MemoryMB 0 -CpuCount 0"))
                 : exception;
         }
     }
@@ -109,21 +109,8 @@ internal sealed class ControlGroups : IDisposable
 
     private static void WriteSelf(SafeFileHandle processes) => RandomAccess.Write(processes, "0"u8, 0);
 
-    private static string Advice(LocalLimits limits)
-    {
-        var names = new List<string>();
-        if (limits.MemoryMB is not null)
-        {
-            names.Add("-MemoryMB");
-        }
-
-        if (limits.CpuCount is not null)
-        {
-            names.Add("-CpuCount");
-        }
-
-        return $"Leave out {(names.Count == 0 ? "the limits" : string.Join(" and ", names))}, run as root, or delegate a control group with these controllers (systemd-run --user --scope -p Delegate=yes).";
-    }
+    private static string Advice(string limits) =>
+        $"Use {limits} for no such limit, run as root, or delegate a control group with its controllers (systemd-run --user --scope -p Delegate=yes).";
 
     private void Make(string id, LocalLimits limits, bool root)
     {
@@ -261,7 +248,7 @@ internal sealed class ControlGroups : IDisposable
         if (!alternatives.Any(alternative => Set(alternative.File, alternative.Value)))
         {
             throw new SuperviseException("NotSupported", $"The limit {parameter} cannot be enforced here: there is no control group with its controller that is ours to use.",
-                $"Leave out {parameter}, run as root, or delegate a control group (systemd-run --user --scope -p Delegate=yes).");
+                Advice($"{parameter} 0"));
         }
     }
 }

@@ -16,15 +16,6 @@ internal static partial class HostSyscalls
     public const int FdCloseOnExec = 1;
     public const int OpenAppend = 0x400;
     public const uint MemfdCloseOnExec = 1;
-    public const short PollIn = 1;
-
-    [StructLayout(LayoutKind.Sequential)]
-    internal struct PollFd
-    {
-        public int Fd;
-        public short Events;
-        public short Revents;
-    }
 
     [LibraryImport("libc", EntryPoint = "unshare", SetLastError = true)]
     internal static partial int Unshare(int flags);
@@ -43,9 +34,6 @@ internal static partial class HostSyscalls
 
     [LibraryImport("libc", EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int MemfdCreate(string name, uint flags);
-
-    [LibraryImport("libc", EntryPoint = "poll", SetLastError = true)]
-    internal static unsafe partial int Poll(PollFd* fds, ulong count, int timeoutMilliseconds);
 
     [LibraryImport("libc", EntryPoint = "dup2", SetLastError = true)]
     internal static partial int Dup2(int from, int to);

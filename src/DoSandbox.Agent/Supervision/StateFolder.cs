@@ -96,9 +96,17 @@ internal sealed class StateFolder
         {
             Directory.CreateDirectory(folder, Traversable);
             var temporary = $"{copy}.{Environment.ProcessId}";
-            File.Copy(program.FullName, temporary, overwrite: true);
-            File.SetUnixFileMode(temporary, Readable);
-            File.Move(temporary, copy, overwrite: true);
+            try
+            {
+                File.Copy(program.FullName, temporary, overwrite: true);
+                File.SetUnixFileMode(temporary, Readable);
+                File.Move(temporary, copy, overwrite: true);
+            }
+            catch
+            {
+                File.Delete(temporary);
+                throw;
+            }
         }
 
         return copy;

@@ -18,6 +18,7 @@ internal sealed class Supervisor
     private const long MiB = 1024 * 1024;
     private const long SharedMemoryBytes = 64 * MiB;
     private const int MaxLogInError = 2000;
+    private const int SignalInfoSize = 128;
 
     // Numbers of the descriptors that bubblewrap gets; the first two it hands on to the agent.
     private const int SocketFd = 3;
@@ -35,6 +36,7 @@ internal sealed class Supervisor
     private readonly Lock _stopping = new();
     private ControlGroups? _groups;
     private Socket? _agentSocket;
+    private SafeFileHandle? _lifeline;
     private SafeFileHandle? _image;
     private SafeFileHandle? _endFile;
     private Timer? _timer;
@@ -208,7 +210,16 @@ internal sealed class Supervisor
             HostSyscalls.Check(HostSyscalls.Unshare(HostSyscalls.CloneNewNs), "unshare");
             HostSyscalls.Check(HostSyscalls.Mount("none", "/", null, HostSyscalls.MsRec | HostSyscalls.MsPrivate, null), "Making mounts private");
             var path = image.GetAwaiter().GetResult();
-            DiskImage.Mount(path, Disk);
+            try
+            {
+                DiskImage.Mount(path, Disk);
+            }
+            catch (SuperviseException exception)
+            {
+                throw new SuperviseException("NotSupported", $"The limit -DiskMB cannot be enforced here: {exception.Message}",
+                    "Use -DiskMB 0 for no limit on the disk, or allow loop devices (in a container: run it privileged).");
+            }
+
             _image = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
         }
 
@@ -272,34 +283,33 @@ internal sealed class Supervisor
     {
         // When bubblewrap is killed its child becomes ours, so that waiting tells exactly when the last process of the sandbox is gone.
         HostSyscalls.Check(Libc.Prctl(Libc.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl");
-        var (readyRead, readyWrite) = Descriptors.Pipe();
-        using (readyRead)
+        // Its reading end stays open for as long as this process lives: the agent ends with it.
+        (_lifeline, var readyWrite) = Descriptors.Pipe();
+
+        // The only listener and the only writer are inside after this: their end is seen at once. Only the descriptor is closed, since
+        // disposing a Socket also removes its file.
+        using (agentSocket.SafeHandle)
+        using (readyWrite)
+        using (var filter = HostSyscalls.MemoryFile("seccomp", SeccompFilter.Build()))
         {
-            // The only listener and the only writer are inside after this: their end is seen at once. Only the descriptor is closed, since
-            // disposing a Socket also removes its file.
-            using (agentSocket.SafeHandle)
-            using (readyWrite)
-            using (var filter = HostSyscalls.MemoryFile("seccomp", SeccompFilter.Build()))
+            try
             {
                 _groups!.Enter();
-                try
-                {
-                    _bubblewrap = HostTools.StartBubblewrap(_request.Bubblewrap,
-                        ["--args", Text(ArgumentsFd), "--", .. command, "serve", "--fd", Text(SocketFd), "--ready-fd", Text(ReadyFd), .. ProcessLimit()],
-                        [(agentSocket.SafeHandle, SocketFd), (readyWrite, ReadyFd), (filter, FilterFd), (arguments, ArgumentsFd)]);
-                }
-                finally
-                {
-                    _groups.Leave();
-                }
+                _bubblewrap = HostTools.StartBubblewrap(_request.Bubblewrap,
+                    ["--args", Text(ArgumentsFd), "--", .. command, "serve", "--fd", Text(SocketFd), "--ready-fd", Text(ReadyFd), .. ProcessLimit()],
+                    [(agentSocket.SafeHandle, SocketFd), (readyWrite, ReadyFd), (filter, FilterFd), (arguments, ArgumentsFd)]);
             }
-
-            if (!WaitForReady(readyRead))
+            finally
             {
-                Kill();
-                ReapAll();
-                throw BubblewrapFailure.Explain(ReadLog());
+                _groups!.Leave();
             }
+        }
+
+        if (!WaitForReady(_lifeline))
+        {
+            Kill();
+            ReapAll();
+            throw BubblewrapFailure.Explain(ReadLog());
         }
     }
 
@@ -365,8 +375,14 @@ internal sealed class Supervisor
 
     private static unsafe bool WaitForReady(SafeFileHandle pipe)
     {
-        var poll = new HostSyscalls.PollFd { Fd = (int)pipe.DangerousGetHandle(), Events = HostSyscalls.PollIn };
-        if (HostSyscalls.Poll(&poll, 1, ReadyMilliseconds) <= 0)
+        var poll = new Libc.PollFd { Fd = (int)pipe.DangerousGetHandle(), Events = Libc.POLLIN };
+        var deadline = Environment.TickCount64 + ReadyMilliseconds;
+        int ready;
+        while ((ready = Libc.Poll(&poll, 1, (int)Math.Max(0, deadline - Environment.TickCount64))) < 0 && Libc.LastError == Libc.EINTR)
+        {
+        }
+
+        if (ready <= 0)
         {
             SupervisorLog.Write($"the agent was not ready within {ReadyMilliseconds} ms");
             return false;
@@ -457,25 +473,42 @@ internal sealed class Supervisor
             SupervisorLog.Write($"cgroup.kill: {exception.Message}");
         }
 
-        // bubblewrap's end takes the agent, process 1, with it, and that every other process.
-        _ = Libc.Kill(_bubblewrap, Libc.SIGKILL);
+        // bubblewrap's end takes the agent, process 1, with it, and that every other process. Once it is reaped its number is another's.
+        lock (_stopping)
+        {
+            if (_bubblewrap > 0)
+            {
+                _ = Libc.Kill(_bubblewrap, Libc.SIGKILL);
+            }
+        }
     }
 
     /// <summary>Waits until no child is left: bubblewrap, and after it the agent, whose end comes after that of all it started.</summary>
     private unsafe ExitStatus ReapAll()
     {
         var first = default(ExitStatus);
+        var info = stackalloc byte[SignalInfoSize];
         while (true)
         {
-            int status;
-            var pid = Libc.WaitPid(-1, &status, 0);
-            if (pid == _bubblewrap)
+            // Seen first and reaped under the lock, so that Kill never meets a number that is no longer bubblewrap's.
+            if (Libc.WaitId(Libc.P_ALL, 0, info, Libc.WEXITED | Libc.WNOWAIT) != 0)
             {
-                first = new ExitStatus(status);
-            }
-            else if (pid < 0 && Libc.LastError != Libc.EINTR)
-            {
+                if (Libc.LastError == Libc.EINTR)
+                {
+                    continue;
+                }
+
                 return first;
+            }
+
+            lock (_stopping)
+            {
+                int status;
+                if (Libc.WaitPid(-1, &status, Libc.WNOHANG) == _bubblewrap)
+                {
+                    first = new ExitStatus(status);
+                    _bubblewrap = 0;
+                }
             }
         }
     }
@@ -492,7 +525,7 @@ internal sealed class Supervisor
                 // The folder stays for the next client to remove; the room on the disk is given back now.
                 RandomAccess.SetLength(_image, 0);
             }
-            else if (_folder.Uid is null)
+            else
             {
                 TreeRemoval.Remove(Disk);
             }

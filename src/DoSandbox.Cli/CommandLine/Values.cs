@@ -28,7 +28,7 @@ internal static class Values
     };
 
     /// <summary>An option for a number of at least 1.</summary>
-    public static Option<T?> Positive<T>(string name, string description)
+    public static Option<T?> Limit<T>(string name, string description)
         where T : struct, System.Numerics.INumber<T> => new(name)
         {
             Description = description,
@@ -36,12 +36,12 @@ internal static class Values
             CustomParser = result =>
             {
                 var text = result.Tokens[0].Value;
-                if (T.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && value > T.Zero)
+                if (T.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var value) && value >= T.Zero)
                 {
                     return value;
                 }
 
-                result.AddError($"'{text}' is no number for {name}: use one greater than zero.");
+                result.AddError($"'{text}' is no number for {name}: use one greater than zero, or 0 for no limit.");
                 return null;
             },
         };

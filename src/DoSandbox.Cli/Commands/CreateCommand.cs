@@ -14,10 +14,10 @@ internal static class CreateCommand
         var name = new Option<string?>("--name", "-n") { Description = "Its name; a generated one when left out", HelpName = "name" };
         var backend = new Option<string?>("--backend", "-b") { Description = "The platform that makes it; see: sandbox backends", HelpName = "name" };
         var timeToLive = Values.Duration("--ttl", "After this long it ends by itself; never by default");
-        var memory = Values.Positive<long>("--memory-mb", "Most memory, in MiB");
-        var cpu = Values.Positive<double>("--cpu", "Most processor time, in processors: 0.5 is half of one");
-        var processes = Values.Positive<int>("--max-processes", "Most processes and threads at once");
-        var disk = Values.Positive<long>("--disk-mb", "Most disk, in MiB");
+        var memory = Values.Limit<long>("--memory-mb", "Most memory, in MiB; 0 for no limit");
+        var cpu = Values.Limit<double>("--cpu", "Most processor time, in processors: 0.5 is half of one");
+        var processes = Values.Limit<int>("--max-processes", "Most processes and threads at once; 0 for no limit");
+        var disk = Values.Limit<long>("--disk-mb", "Most disk, in MiB; 0 for no limit");
         var network = new Option<string?>("--network") { Description = "none: its own loopback only. host: everything that this machine reaches", HelpName = "none|host" };
         network.AcceptOnlyFromAmong(StringComparer.OrdinalIgnoreCase, "none", "host");
         var environment = Values.Environment();

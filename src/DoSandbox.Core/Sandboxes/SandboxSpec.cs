@@ -38,7 +38,7 @@ public sealed record SandboxSpec
     public TimeSpan ReadyTimeout { get; init; } = TimeSpan.FromMinutes(10);
 }
 
-/// <summary>Limits; null is the backend's default.</summary>
+/// <summary>Limits; null is the backend's default, 0 is none.</summary>
 public sealed record SandboxLimits
 {
     /// <summary>MiB.</summary>

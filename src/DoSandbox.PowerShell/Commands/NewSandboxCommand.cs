@@ -40,20 +40,20 @@ public sealed class NewSandboxCommand : AsyncSandboxCmdlet
 
     /// <summary>MiB.</summary>
     [Parameter]
-    [ValidateRange(1, long.MaxValue / 1024 / 1024)]
+    [ValidateRange(0, long.MaxValue / 1024 / 1024)]
     public long MemoryMB { get; set; }
 
     [Parameter]
-    [ValidateRange(0.01, 4096.0)]
+    [ValidateRange(0.0, 4096.0)]
     public double CpuCount { get; set; }
 
     [Parameter]
-    [ValidateRange(1, int.MaxValue)]
+    [ValidateRange(0, int.MaxValue)]
     public int MaxProcesses { get; set; }
 
     /// <summary>MiB.</summary>
     [Parameter]
-    [ValidateRange(1, long.MaxValue / 1024 / 1024)]
+    [ValidateRange(0, long.MaxValue / 1024 / 1024)]
     public long DiskMB { get; set; }
 
     [Parameter]

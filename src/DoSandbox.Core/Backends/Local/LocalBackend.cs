@@ -188,6 +188,7 @@ public sealed partial class LocalBackend : ISandboxBackend
 
     private static LocalLimits ToLimits(SandboxLimits limits)
     {
+        // 0 is the way to say that a default is not wanted.
         Bound(limits.MemoryMB, 64, 16 * 1024 * 1024, "memory in MiB");
         Bound(limits.DiskMB, 16, 16 * 1024 * 1024, "disk in MiB");
         Bound(limits.MaxProcesses, 8, 32768, "number of processes");
@@ -197,19 +198,23 @@ public sealed partial class LocalBackend : ISandboxBackend
         var defaults = Environment.IsPrivilegedProcess ? DefaultLimits : new LocalLimits { MaxProcesses = DefaultLimits.MaxProcesses };
         return new LocalLimits
         {
-            MemoryMB = limits.MemoryMB ?? defaults.MemoryMB,
-            CpuCount = limits.CpuCount,
-            MaxProcesses = limits.MaxProcesses ?? defaults.MaxProcesses,
-            DiskMB = limits.DiskMB ?? defaults.DiskMB,
+            MemoryMB = Chosen(limits.MemoryMB, defaults.MemoryMB),
+            CpuCount = Chosen(limits.CpuCount, null),
+            MaxProcesses = Chosen(limits.MaxProcesses, defaults.MaxProcesses),
+            DiskMB = Chosen(limits.DiskMB, defaults.DiskMB),
         };
     }
 
+    private static T? Chosen<T>(T? given, T? byDefault)
+        where T : struct, IEquatable<T> =>
+        given is { } value ? (value.Equals(default) ? null : value) : byDefault;
+
     private static void Bound(double? value, double least, double most, string what)
     {
-        if (value is { } number && !(number >= least && number <= most))
+        if (value is { } number and not 0 && !(number >= least && number <= most))
         {
             throw Invalid(string.Create(System.Globalization.CultureInfo.InvariantCulture, $"The limit on the {what}, {number}, is out of bounds."),
-                string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Use {least} to {most}."));
+                string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Use {least} to {most}, or 0 for no limit."));
         }
     }
 

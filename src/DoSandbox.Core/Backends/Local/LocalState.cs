@@ -35,6 +35,7 @@ internal sealed partial class LocalState
     /// <summary>The state folder of this process.</summary>
     public static LocalState Current()
     {
+        RequireLocks();
         if (Environment.GetEnvironmentVariable(HomeVariable) is { Length: > 0 } named)
         {
             return new LocalState(Path.GetFullPath(named));
@@ -201,6 +202,27 @@ internal sealed partial class LocalState
     [GeneratedRegex("^[0-9a-f]{16}$", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, 1000)]
     private static partial Regex IdPattern();
 
+    /// <summary>Every sandbox would look dead, and be cleaned up, to a client whose runtime leaves out the locking of files.</summary>
+    /// <exception cref="SandboxException">StateFolder.</exception>
+    private static void RequireLocks()
+    {
+        if ((AppContext.TryGetSwitch("System.IO.DisableFileLocking", out var off) && off)
+            || Environment.GetEnvironmentVariable("DOTNET_SYSTEM_IO_DISABLEFILELOCKING") is "1" or "true" or "TRUE" or "True")
+        {
+            throw new SandboxException(SandboxErrorCode.StateFolder, "The .NET runtime is told not to lock files, and local sandboxes are told dead from alive by locks.",
+                "Remove DOTNET_SYSTEM_IO_DISABLEFILELOCKING from the environment.");
+        }
+    }
+
+    /// <summary>The groups that root's supervisor makes for an id, for when it was killed before it wrote them down.</summary>
+    private static IEnumerable<string> ControlGroupsNamed(string id)
+    {
+        const string Mounts = "/sys/fs/cgroup";
+        return Directory.Exists(Mounts)
+            ? Directory.EnumerateDirectories(Mounts).Append(Mounts).Select(mount => Path.Combine(mount, "dosandbox", id))
+            : [];
+    }
+
     private static bool IsHeld(string lockFile)
     {
         try
@@ -241,12 +263,16 @@ internal sealed partial class LocalState
 
     private async Task RemoveResourcesAsync(string id, LocalSandboxRecord? record, CancellationToken cancellationToken)
     {
-        foreach (var group in record?.ControlGroups ?? [])
+        foreach (var group in (record?.ControlGroups ?? []).Concat(ControlGroupsNamed(id)).Distinct(StringComparer.Ordinal).Where(Directory.Exists))
         {
-            if (Directory.Exists(group))
+            // What outlived a supervisor that was killed while it started.
+            var kill = Path.Combine(group, "cgroup.kill");
+            if (File.Exists(kill))
             {
-                Directory.Delete(group);
+                await File.WriteAllTextAsync(kill, "1", cancellationToken).ConfigureAwait(false);
             }
+
+            Directory.Delete(group);
         }
 
         var folder = Folder(id);
