@@ -13,7 +13,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
     private const int ReceiveBuffer = 64 * 1024;
     private const int MaxText = 1024 * 1024;
 
-    private static readonly TimeSpan CloseGrace = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan CloseGrace = TimeSpan.FromSeconds(5);
 
     private readonly Lock _gate = new();
     private RunningCommand? _command;
@@ -102,21 +102,25 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
         {
             await sink.SendAsync(new PtyMessage { Type = "error", Code = "START_FAILED", Error = e.Message }).ConfigureAwait(false);
             await sink.CloseAsync(WebSocketCloseStatus.InternalServerError, "start failed").ConfigureAwait(false);
+            gone.CancelAfter(CloseGrace);
+            await DiscardAsync(socket, gone.Token).ConfigureAwait(false);
             return;
         }
 
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(gone.Token);
         var input = Task.CompletedTask;
         try
         {
             try
             {
                 await sink.SendAsync(new PtyMessage { Type = "connected", SessionId = spec.Id, Mode = "pipe" }).ConfigureAwait(false);
-                input = ReceiveAsync(socket, sink, command, gone);
+                input = ReceiveAsync(socket, sink, command, over.Token, gone);
             }
             finally
             {
                 if (await command.PumpToClientAsync(sink, gone.Token).ConfigureAwait(false))
                 {
+                    await over.CancelAsync().ConfigureAwait(false);
                     await sink.SendAsync(new PtyMessage
                     {
                         Type = "exit",
@@ -125,7 +129,8 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
                     }).ConfigureAwait(false);
                     await sink.CloseAsync(WebSocketCloseStatus.NormalClosure, "process exited").ConfigureAwait(false);
 
-                    // The client answers the close; hanging up before could cost it what it has not read yet.
+                    // The client answers the close. Hanging up with input unread would cost it what it has not read yet:
+                    // the kernel then drops that too.
                     gone.CancelAfter(CloseGrace);
                     await input.ConfigureAwait(false);
                 }
@@ -142,8 +147,8 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
         }
     }
 
-    /// <summary>Takes the client's frames until it goes away. While the command does not read, neither does this.</summary>
-    private static async Task ReceiveAsync(WebSocket socket, SocketSink sink, RunningCommand command, CancellationTokenSource gone)
+    /// <summary>Takes the client's frames until it goes away. While the command does not read, neither does this; once it is over, they are for nobody.</summary>
+    private static async Task ReceiveAsync(WebSocket socket, SocketSink sink, RunningCommand command, CancellationToken over, CancellationTokenSource gone)
     {
         var buffer = new byte[ReceiveBuffer];
         var text = new MemoryStream();
@@ -160,6 +165,11 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
                     break;
                 }
 
+                if (over.IsCancellationRequested)
+                {
+                    continue;
+                }
+
                 var data = buffer.AsMemory(0, received.Count);
                 if (received.MessageType == WebSocketMessageType.Binary)
                 {
@@ -172,7 +182,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
 
                     if (kind == PtyFrames.Stdin)
                     {
-                        await WriteInputAsync(command, input, data, gone.Token).ConfigureAwait(false);
+                        await WriteInputAsync(command, input, data, over).ConfigureAwait(false);
                     }
                     else if (kind == PtyFrames.EndOfInput && received.EndOfMessage)
                     {
@@ -191,7 +201,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
                     {
                         var message = text.ToArray();
                         text.SetLength(0);
-                        await HandleTextAsync(message, sink, command, input, gone.Token).ConfigureAwait(false);
+                        await HandleTextAsync(message, sink, command, input, over).ConfigureAwait(false);
                     }
                 }
 
@@ -207,7 +217,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
         await gone.CancelAsync().ConfigureAwait(false);
     }
 
-    private static async Task HandleTextAsync(byte[] message, SocketSink sink, RunningCommand command, PipeWriterEnd input, CancellationToken gone)
+    private static async Task HandleTextAsync(byte[] message, SocketSink sink, RunningCommand command, PipeWriterEnd input, CancellationToken over)
     {
         PtyMessage? frame;
         try
@@ -222,7 +232,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
         switch (frame?.Type)
         {
             case "stdin":
-                await WriteInputAsync(command, input, Encoding.UTF8.GetBytes(frame.Data ?? ""), gone).ConfigureAwait(false);
+                await WriteInputAsync(command, input, Encoding.UTF8.GetBytes(frame.Data ?? ""), over).ConfigureAwait(false);
                 break;
             case "signal":
                 if (SignalNames.Parse(frame.Signal) is { } signal)
@@ -247,7 +257,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
         }
     }
 
-    private static async Task WriteInputAsync(RunningCommand command, PipeWriterEnd input, ReadOnlyMemory<byte> data, CancellationToken gone)
+    private static async Task WriteInputAsync(RunningCommand command, PipeWriterEnd input, ReadOnlyMemory<byte> data, CancellationToken over)
     {
         if (command.Input!.IsClosed)
         {
@@ -256,12 +266,31 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
 
         try
         {
-            await input.WriteAsync(data, gone).ConfigureAwait(false);
+            await input.WriteAsync(data, over).ConfigureAwait(false);
         }
         catch (LinuxException)
         {
             // The command closed its input, as `head` does: what still comes is for nobody.
             command.Input.Dispose();
+        }
+        catch (Exception e) when (command.IsOver && e is OperationCanceledException or ObjectDisposedException)
+        {
+            // It is over, and nobody reads.
+        }
+    }
+
+    private static async Task DiscardAsync(WebSocket socket, CancellationToken gone)
+    {
+        var buffer = new byte[ReceiveBuffer];
+        try
+        {
+            while ((await socket.ReceiveAsync(buffer.AsMemory(), gone).ConfigureAwait(false)).MessageType != WebSocketMessageType.Close)
+            {
+            }
+        }
+        catch (Exception e) when (e is WebSocketException or OperationCanceledException or IOException)
+        {
+            // Gone without a word.
         }
     }
 
@@ -270,6 +299,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
         private readonly SemaphoreSlim _sending = new(1, 1);
         private byte[] _buffer = [];
         private int _length;
+        private bool _closed;
 
         public override Memory<byte> Reserve(bool error, int size)
         {
@@ -309,6 +339,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
             await _sending.WaitAsync(gone).ConfigureAwait(false);
             try
             {
+                _closed = true;
                 await socket.CloseOutputAsync(status, reason, gone).ConfigureAwait(false);
             }
             finally
@@ -324,7 +355,11 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
             await _sending.WaitAsync(gone).ConfigureAwait(false);
             try
             {
-                await socket.SendAsync(data, type, endOfMessage: true, gone).ConfigureAwait(false);
+                // An answer to what was received just before the end comes too late.
+                if (!_closed)
+                {
+                    await socket.SendAsync(data, type, endOfMessage: true, gone).ConfigureAwait(false);
+                }
             }
             finally
             {

@@ -73,6 +73,34 @@ public sealed class PtyTests(AgentProgram agent) : IClassFixture<AgentProgram>
     }
 
     [Fact]
+    public async Task Input_that_nobody_reads_costs_no_client_the_end()
+    {
+        for (var round = 0; round < 40; round++)
+        {
+            using var client = await AttachAsync(await CreateAsync(new() { Command = "head -c 3", Timeout = 20_000 }));
+            var sending = SendUntilClosedAsync(client);
+            await client.ReadToEndAsync();
+            await sending;
+            Assert.Equal(3, client.Output.Length);
+            Assert.Equal((0, false), (client.Messages[^1].ExitCode, client.Messages[^1].TimedOut));
+        }
+    }
+
+    [Fact]
+    public async Task Input_that_a_descendant_holds_unread_costs_no_client_the_end()
+    {
+        var id = await CreateAsync(new() { Command = "sleep 987623 <&0 & echo up; read line; exit 5" });
+        using var client = await AttachAsync(id);
+        await client.ReadUntilAsync(() => client.Output.Length > 0);
+        var sending = SendUntilClosedAsync(client);
+        await client.ReadToEndAsync();
+        await sending;
+        Assert.Equal(5, client.Messages[^1].ExitCode);
+        await agent.SendAsync(HttpMethod.Delete, $"/pty/{id}");
+        Assert.Equal(0, Eventually.CountProcesses("sleep 987623"));
+    }
+
+    [Fact]
     public async Task It_outlives_its_client_and_ends_with_its_deletion()
     {
         var id = await CreateAsync(new() { Command = "echo first; read go; echo second; sleep 987622" });
@@ -111,6 +139,25 @@ public sealed class PtyTests(AgentProgram agent) : IClassFixture<AgentProgram>
         var (status, body) = await agent.SendAsync(HttpMethod.Post, "/pty", JsonSerializer.Serialize(start, ExecdJson.Default.PtyStart));
         Assert.Equal(201, status);
         return JsonSerializer.Deserialize(body, ExecdJson.Default.PtySession)!.SessionId;
+    }
+
+    /// <summary>Sends 4 MB of lines, or less when the session ends before.</summary>
+    private static async Task SendUntilClosedAsync(PtyClient client)
+    {
+        var frame = new byte[64 * 1024];
+        Array.Fill(frame, (byte)'\n');
+        frame[0] = PtyFrames.Stdin;
+        try
+        {
+            for (var i = 0; i < 64; i++)
+            {
+                await client.SendAsync(frame, binary: true);
+            }
+        }
+        catch (Exception e) when (e is WebSocketException or InvalidOperationException or OperationCanceledException)
+        {
+            // The session closed while this was under way.
+        }
     }
 
     private async Task<PtyClient> AttachAsync(string id)
