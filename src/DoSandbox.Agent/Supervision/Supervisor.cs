@@ -35,6 +35,7 @@ internal sealed class Supervisor
     private readonly ManualResetEventSlim _ended = new();
     private readonly Lock _stopping = new();
     private ControlGroups? _groups;
+    private Task? _entering;
     private Socket? _agentSocket;
     private SafeFileHandle? _lifeline;
     private SafeFileHandle? _image;
@@ -164,6 +165,9 @@ internal sealed class Supervisor
 
         var agent = _state.PublishAgent();
         _groups = ControlGroups.Create(_folder.Id, _request.Limits, _root);
+
+        // The kernel takes some 20 ms for the first move in a while; the disk takes as long, so both at once.
+        _entering = Task.Run(_groups.Enter);
         _agentSocket = Listen(LocalLayout.AgentSocket);
         var controlSocket = Listen(LocalLayout.ControlSocket);
         _endFile = File.OpenHandle(_folder.File(LocalLayout.EndedFile), FileMode.CreateNew, FileAccess.Write, FileShare.ReadWrite);
@@ -188,6 +192,7 @@ internal sealed class Supervisor
         };
         _folder.WriteRecord(record);
         using var arguments = HostSyscalls.MemoryFile("arguments", Arguments(root, agent, out var command).ToBytes());
+        _entering.GetAwaiter().GetResult();
         GiveUpRoot();
         Start(arguments, command, _agentSocket);
         return (record, new ControlServer(controlSocket, Control));
@@ -294,7 +299,6 @@ internal sealed class Supervisor
         {
             try
             {
-                _groups!.Enter();
                 _bubblewrap = HostTools.StartBubblewrap(_request.Bubblewrap,
                     ["--args", Text(ArgumentsFd), "--", .. command, "serve", "--fd", Text(SocketFd), "--ready-fd", Text(ReadyFd), .. ProcessLimit()],
                     [(agentSocket.SafeHandle, SocketFd), (readyWrite, ReadyFd), (filter, FilterFd), (arguments, ArgumentsFd)]);
@@ -542,6 +546,13 @@ internal sealed class Supervisor
     {
         if (_groups is not null)
         {
+            if (_entering is not null)
+            {
+                // However it ends: it must not move this process in again after it left.
+                _ = Task.WaitAny(_entering);
+                _groups.Leave();
+            }
+
             _groups.Remove();
             _groups.Dispose();
         }
