@@ -147,6 +147,32 @@ public sealed class TarTests : IDisposable
         Assert.Equal([9], File.ReadAllBytes(Path.Combine(destination, "file")));
     }
 
+    [Fact]
+    public void Merging_leaves_the_modes_of_directories_that_were_there()
+    {
+        const UnixFileMode mine = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+        var (home, _) = NewHome();
+        var destination = Path.Combine(home, "destination");
+        foreach (var old in new[] { "", "priv", "implied" })
+        {
+            Directory.CreateDirectory(Path.Combine(destination, old), mine);
+        }
+
+        Extract(Pack(new PaxTarEntry(TarEntryType.Directory, "./") { Mode = (UnixFileMode)0x1ff },
+            new PaxTarEntry(TarEntryType.Directory, "priv") { Mode = (UnixFileMode)0x1ff },
+            new PaxTarEntry(TarEntryType.RegularFile, "priv/file") { DataStream = new MemoryStream([1]) },
+            new PaxTarEntry(TarEntryType.RegularFile, "implied/file") { DataStream = new MemoryStream([2]) },
+            new PaxTarEntry(TarEntryType.Directory, "priv/new") { Mode = (UnixFileMode)0x1f8 }), destination, force: true);
+        Assert.Equal(mine, File.GetUnixFileMode(destination));
+        Assert.Equal(mine, File.GetUnixFileMode(Path.Combine(destination, "priv")));
+        Assert.Equal(mine, File.GetUnixFileMode(Path.Combine(destination, "implied")));
+        Assert.Equal((UnixFileMode)0x1f8, File.GetUnixFileMode(Path.Combine(destination, "priv/new")));
+
+        // The root is left alone also where the archive does not name it.
+        Extract(Pack(new PaxTarEntry(TarEntryType.RegularFile, "other") { DataStream = new MemoryStream([3]) }), destination, force: true);
+        Assert.Equal(mine, File.GetUnixFileMode(destination));
+    }
+
     [Theory]
     [InlineData(TarEntryFormat.Ustar)]
     [InlineData(TarEntryFormat.Gnu)]

@@ -154,6 +154,7 @@ internal sealed class StagedTree : IDisposable
         _order.RemoveAll(_skipped.Contains);
         if (!LocalFiles.Exists(_destination))
         {
+            _directories.TryAdd("", (UnixFileMode)0x1ed);
             Directory.Move(_staging, _destination);
         }
         else if (_options.Force && Directory.Exists(_destination))
@@ -348,9 +349,22 @@ internal sealed class StagedTree : IDisposable
             }
         }
 
-        foreach (var relative in _directories.Keys.Order(StringComparer.Ordinal))
+        foreach (var relative in _directories.Keys.Order(StringComparer.Ordinal).ToArray())
         {
-            Directory.CreateDirectory(Path.Combine(_destination, relative));
+            var path = Path.Combine(_destination, relative);
+            if (Directory.Exists(path))
+            {
+                // It keeps the mode that the user gave it.
+                _directories.Remove(relative);
+            }
+            else if (OperatingSystem.IsWindows())
+            {
+                Directory.CreateDirectory(path);
+            }
+            else
+            {
+                Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            }
         }
 
         foreach (var relative in _order)
@@ -376,11 +390,6 @@ internal sealed class StagedTree : IDisposable
         foreach (var (relative, mode) in _directories)
         {
             File.SetUnixFileMode(Path.Combine(_destination, relative), mode);
-        }
-
-        if (!_directories.ContainsKey(""))
-        {
-            File.SetUnixFileMode(_destination, (UnixFileMode)0x1ed);
         }
     }
 }
