@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using DoSandbox.Cli.CommandLine;
 using DoSandbox.Cli.Output;
+using DoSandbox.Errors;
 using DoSandbox.Files;
 
 namespace DoSandbox.Cli.Commands;
@@ -24,16 +25,17 @@ internal static class UploadCommand
         {
             var given = parsed.GetRequiredValue(paths);
             var (sources, destination) = TransferOutput.Split(given);
+            TransferOutput.CheckLocal(sources);
+            SandboxPath.Normalize(destination);
             var connection = await Targets.ConnectAsync(parsed.GetRequiredValue(sandbox), parsed.GetValue(id), cancellationToken).ConfigureAwait(false);
             using var output = new TransferOutput(parsed.GetValue(force));
-            foreach (var source in sources)
+            await output.EachAsync(sources, async source =>
             {
                 await foreach (var file in SandboxTransfer.UploadAsync(connection, Path.GetFullPath(source), destination, output.Options, cancellationToken).ConfigureAwait(false))
                 {
                     output.Count(file.Type == SandboxFileType.Directory ? null : file.Type == SandboxFileType.File ? file.Size : 0);
                 }
-            }
-
+            }).ConfigureAwait(false);
             return output.Finish("sent");
         });
         return command;
@@ -58,16 +60,17 @@ internal static class DownloadCommand
         {
             var given = parsed.GetRequiredValue(paths);
             var (sources, destination) = given is [var only] ? ([only], "./") : TransferOutput.Split(given);
+            Array.ForEach(sources, source => SandboxPath.Normalize(source));
+            TransferOutput.CheckLocal([destination]);
             var connection = await Targets.ConnectAsync(parsed.GetRequiredValue(sandbox), parsed.GetValue(id), cancellationToken).ConfigureAwait(false);
             using var output = new TransferOutput(parsed.GetValue(force));
-            foreach (var source in sources)
+            await output.EachAsync(sources, async source =>
             {
                 await foreach (var file in SandboxTransfer.DownloadAsync(connection, source, destination, output.Options, cancellationToken).ConfigureAwait(false))
                 {
                     output.Count(file is FileInfo one ? one.LinkTarget is null ? one.Length : 0 : null);
                 }
-            }
-
+            }).ConfigureAwait(false);
             return output.Finish("fetched");
         });
         return command;
@@ -80,6 +83,7 @@ internal sealed class TransferOutput : IDisposable, IProgress<TransferProgress>
     private readonly ProgressLine _line = new();
     private int _files;
     private long _bytes;
+    private bool _failed;
 
     public TransferOutput(bool force)
     {
@@ -95,6 +99,39 @@ internal sealed class TransferOutput : IDisposable, IProgress<TransferProgress>
     {
         var destination = paths[^1];
         return (paths[..^1], paths.Length > 2 && !destination.EndsWith('/') ? destination + '/' : destination);
+    }
+
+    /// <summary>Refuses what cannot be a path of this machine.</summary>
+    /// <exception cref="SandboxException">InvalidArgument.</exception>
+    public static void CheckLocal(string[] paths)
+    {
+        if (Array.Exists(paths, static path => string.IsNullOrWhiteSpace(path) || path.Contains('\0', StringComparison.Ordinal)))
+        {
+            throw new SandboxException(SandboxErrorCode.InvalidArgument, "A path on this machine is empty or holds a NUL character.", "Use . for the current directory.");
+        }
+    }
+
+    /// <summary>Transfers every source; one that fails is told, and does not hold the others up.</summary>
+    public async Task EachAsync(string[] sources, Func<string, Task> transfer)
+    {
+        foreach (var source in sources)
+        {
+            try
+            {
+                await transfer(source).ConfigureAwait(false);
+            }
+            catch (Exception fault) when (fault is SandboxException or IOException or UnauthorizedAccessException)
+            {
+                _failed = true;
+                _line.Clear();
+                ErrorText.Write(fault);
+                if (fault is SandboxException { Code: SandboxErrorCode.SandboxEnded })
+                {
+                    // None of the others can go better.
+                    return;
+                }
+            }
+        }
     }
 
     public void Report(TransferProgress value) => _line.Report(new Sandboxes.SandboxProgress(
@@ -116,7 +153,7 @@ internal sealed class TransferOutput : IDisposable, IProgress<TransferProgress>
             ErrorText.Note(string.Create(CultureInfo.InvariantCulture, $"{what}: {_files} {(_files == 1 ? "file" : "files")}, {Size(_bytes)}"));
         }
 
-        return 0;
+        return _failed ? 1 : 0;
     }
 
     public void Dispose() => _line.Dispose();

@@ -229,6 +229,44 @@ public sealed class CliSandboxTests : IClassFixture<CliSandbox>, IDisposable
     }
 
     [Fact]
+    public async Task A_transfer_goes_on_past_what_fails()
+    {
+        var (first, second) = (Path.Combine(_folder, "first"), Path.Combine(_folder, "second"));
+        await File.WriteAllTextAsync(first, "1");
+        await File.WriteAllTextAsync(second, "2");
+        var run = await _cli.RunAsync("upload", "demo", "/no/such/a", first, "/no/such/b", second, "/workspace/several");
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("/no/such/a", run.Stderr, StringComparison.Ordinal);
+        Assert.Contains("/no/such/b", run.Stderr, StringComparison.Ordinal);
+        Assert.Equal("12", (await _cli.RunAsync("exec", "demo", "cat /workspace/several/first /workspace/several/second")).Stdout);
+
+        var back = Path.Combine(_folder, "back");
+        run = await _cli.RunAsync("download", "demo", "/no/such/a", "/workspace/several/first", "/no/such/b", "/workspace/several/second", back);
+        Assert.Equal(1, run.ExitCode);
+        Assert.Contains("/no/such/a", run.Stderr, StringComparison.Ordinal);
+        Assert.Contains("/no/such/b", run.Stderr, StringComparison.Ordinal);
+        Assert.Equal("1", await File.ReadAllTextAsync(Path.Combine(back, "first")));
+        Assert.Equal("2", await File.ReadAllTextAsync(Path.Combine(back, "second")));
+    }
+
+    [Fact]
+    public async Task A_transfer_with_a_bad_argument_does_nothing()
+    {
+        var file = Path.Combine(_folder, "file");
+        await File.WriteAllTextAsync(file, "1");
+        AssertDone(await _cli.RunAsync("upload", "demo", file, "/workspace/unmoved"));
+        var back = Path.Combine(_folder, "back");
+        foreach (var line in (string[][])[["upload", "demo", file, "relative/"], ["upload", "demo", file, "", "/workspace/none/"],
+            ["download", "demo", "/workspace/unmoved", "relative", back], ["download", "demo", "/workspace/unmoved", ""]])
+        {
+            Assert.Equal(2, (await _cli.RunAsync(line)).ExitCode);
+        }
+
+        Assert.False(Directory.Exists(back));
+        Assert.NotEqual(0, (await _cli.RunAsync("exec", "demo", "ls /workspace/none")).ExitCode);
+    }
+
+    [Fact]
     public async Task A_name_that_is_taken_is_refused()
     {
         var run = await _cli.RunAsync("create", "--name", "demo");
