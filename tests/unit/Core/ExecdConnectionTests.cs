@@ -53,6 +53,22 @@ public sealed class ExecdConnectionTests
         Assert.DoesNotContain("\u001b", fault.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("502 Bad Gateway", "<html>", SandboxErrorCode.OutcomeUnknown)]
+    [InlineData("502 Bad Gateway", """{"code":"UPSTREAM","message":"the connection was reset"}""", SandboxErrorCode.OutcomeUnknown)]
+    [InlineData("504 Gateway Timeout", "", SandboxErrorCode.OutcomeUnknown)]
+    [InlineData("503 Service Unavailable", "<html>no such file or directory</html>", SandboxErrorCode.OutcomeUnknown)]
+    [InlineData("503 Service Unavailable", """{"code":"SERVICE_UNAVAILABLE","message":"too many commands"}""", SandboxErrorCode.Network)]
+    public async Task A_gateway_that_gives_up_may_have_passed_the_command_on(string status, string body, SandboxErrorCode code)
+    {
+        foreach (var ping in new[] { Ours, Stock })
+        {
+            var fault = await RunAsync(ping, ScriptedPeer.Answer(status, Encoding.UTF8.GetBytes(body)));
+            Assert.Equal((code, "sb"), (fault.Code, fault.SandboxId));
+            Assert.Equal(code == SandboxErrorCode.Network, fault.Advice.Contains("try again", StringComparison.Ordinal));
+        }
+    }
+
     [Fact]
     public async Task A_wrong_token_is_told_as_such() =>
         Assert.Equal(SandboxErrorCode.PermissionDenied, (await RunAsync(ScriptedPeer.Answer("401 Unauthorized", """{"error":"Unauthorized"}"""u8.ToArray()), [])).Code);

@@ -176,20 +176,25 @@ internal sealed class ExecdHttp : IDisposable
     /// <summary>Turns an error answer into an exception. Nothing in the body is trusted to be well-formed, short or printable.</summary>
     public async Task<SandboxException> ReadErrorAsync(HttpResponseMessage response, string what, SandboxErrorCode fallback, CancellationToken cancellationToken)
     {
-        var (code, message) = (default(string), "");
+        var (code, message) = await ReadErrorBodyAsync(response, cancellationToken).ConfigureAwait(false);
+        return ErrorFor((int)response.StatusCode, code, message, what, fallback);
+    }
+
+    /// <summary>The code and message of an error answer, as <see cref="ParseError"/> tells them.</summary>
+    public static async Task<(string? Code, string Message)> ReadErrorBodyAsync(HttpResponseMessage response, CancellationToken cancellationToken)
+    {
         try
         {
             var stream = await response.Content.ReadAsStreamAsync(cancellationToken).ConfigureAwait(false);
             var buffer = new byte[MaxErrorBody];
             var length = await stream.ReadAtLeastAsync(buffer, buffer.Length, throwOnEndOfStream: false, cancellationToken).ConfigureAwait(false);
-            (code, message) = ParseError(buffer.AsSpan(0, length));
+            return ParseError(buffer.AsSpan(0, length));
         }
         catch (Exception fault) when (fault is IOException or HttpRequestException)
         {
             // The status alone has to do.
+            return (null, "");
         }
-
-        return ErrorFor((int)response.StatusCode, code, message, what, fallback);
     }
 
     /// <summary>The code and message of an error body; the text itself where it is no such body.</summary>

@@ -150,7 +150,7 @@ internal abstract class ExecdRun : IAsyncDisposable
     protected void Heard() => Volatile.Write(ref _quietSince, Environment.TickCount64);
 
     /// <summary>Sends the request that starts the command.</summary>
-    /// <exception cref="SandboxException">CommandNotStarted: the agent refused it.</exception>
+    /// <exception cref="SandboxException">CommandNotStarted: the agent refused it; OutcomeUnknown: a gateway gave up on it.</exception>
     protected async Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
     {
         HttpResponseMessage response;
@@ -172,10 +172,19 @@ internal abstract class ExecdRun : IAsyncDisposable
 
         using (response)
         {
+            var status = (int)response.StatusCode;
+            var (code, message) = await ExecdHttp.ReadErrorBodyAsync(response, cancellationToken).ConfigureAwait(false);
+            if (status is 502 or 504 || (code is null && status is 503 or >= 520))
+            {
+                // A gateway that got no answer may have passed the request on before.
+                throw await Http.ExplainAsync(new IOException($"a gateway on the way to the sandbox answered with status {status}."),
+                    "The command's outcome is unknown", SandboxErrorCode.OutcomeUnknown).ConfigureAwait(false);
+            }
+
             Sent = false;
-            var refused = await Http.ReadErrorAsync(response, "start the command", SandboxErrorCode.CommandNotStarted, cancellationToken).ConfigureAwait(false);
+            var refused = Http.ErrorFor(status, code, message, "start the command", SandboxErrorCode.CommandNotStarted);
             throw refused.Code is SandboxErrorCode.FileNotFound or SandboxErrorCode.NotADirectory
-                || (refused.Code is SandboxErrorCode.PermissionDenied && (int)response.StatusCode is not (401 or 403))
+                || (refused.Code is SandboxErrorCode.PermissionDenied && status is not (401 or 403))
                 ? new SandboxException(SandboxErrorCode.CommandNotStarted, refused.Message, null, refused) { SandboxId = Http.SandboxId }
                 : refused;
         }
