@@ -12,6 +12,7 @@ internal sealed class CommandOutputStream : Stream
     private readonly IAsyncEnumerator<CommandEvent> _events;
     private readonly OutputBuffer _error = new();
     private ReadOnlyMemory<byte> _left;
+    private string? _said;
 
     public CommandOutputStream(ISandboxConnection connection, CommandRequest request, CancellationToken cancellationToken)
     {
@@ -21,8 +22,8 @@ internal sealed class CommandOutputStream : Stream
     /// <summary>How the command ended, once the stream is at its end.</summary>
     public CommandExited? Exited { get; private set; }
 
-    /// <summary>What it wrote to standard error, the beginning of it.</summary>
-    public string Error => Encoding.UTF8.GetString(_error.ToArray()).Trim();
+    /// <summary>What it wrote to standard error, the beginning of it; to be asked once nothing more is read.</summary>
+    public string Error => _said ??= Encoding.UTF8.GetString(_error.Take()).Trim();
 
     public override bool CanRead => true;
 

@@ -8,7 +8,7 @@ namespace DoSandbox.Commands;
 public static class CommandRunner
 {
     /// <summary>Most bytes of output, both streams together, that <see cref="RunToEndAsync"/> keeps where no other bound is given.</summary>
-    public const long DefaultMaxOutput = 1024L * 1024 * 1024;
+    public const long DefaultMaxOutput = 256L * 1024 * 1024;
 
     /// <summary>Runs a command and keeps its whole output, byte for byte.</summary>
     /// <param name="connection">The way into the sandbox.</param>
@@ -34,12 +34,12 @@ public static class CommandRunner
                     if (kept.Length < output.Data.Length)
                     {
                         throw new CommandException(SandboxErrorCode.OutputTooLarge, $"The command was ended, as it wrote more than {maxOutput} bytes.",
-                            new CommandResult(stdout.ToArray(), stderr.ToArray(), null, null, TimeSpan.FromMilliseconds(Environment.TickCount64 - started)));
+                            new CommandResult(stdout.Take(), stderr.Take(), null, null, TimeSpan.FromMilliseconds(Environment.TickCount64 - started)));
                     }
 
                     break;
                 case CommandExited exited:
-                    return CheckTimeout(request, exited, new CommandResult(stdout.ToArray(), stderr.ToArray(), exited.ExitCode, exited.Signal, exited.Duration));
+                    return CheckTimeout(request, exited, new CommandResult(stdout.Take(), stderr.Take(), exited.ExitCode, exited.Signal, exited.Duration));
             }
         }
 
