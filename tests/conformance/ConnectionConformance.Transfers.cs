@@ -132,6 +132,66 @@ public abstract partial class ConnectionConformance
         Assert.Equal(2, warnings.Count(warning => warning.Contains("no tar", StringComparison.Ordinal)));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_new_directory_keeps_its_mode_and_one_that_was_there_keeps_its_own(bool tar)
+    {
+        using var local = new LocalFolder();
+        Directory.CreateDirectory(local.Path("d/closed"));
+        await File.WriteAllTextAsync(local.Path("d/closed/f"), "1");
+        File.SetUnixFileMode(local.Path("d/closed"), (UnixFileMode)0x140);
+        File.SetUnixFileMode(local.Path("d"), (UnixFileMode)0x1c0);
+        await using var connection = tar ? null : new WithoutTar(Connection);
+        try
+        {
+            await CollectAsync(SandboxTransfer.UploadAsync(connection ?? Connection, local.Path("d"), $"{Home}/new", new TransferOptions(), default));
+            Assert.Equal("700 500\n", await OkAsync($"cd {Home}/new && echo $(stat -c %a . closed)"));
+            await OkAsync($"chmod 750 {Home}/new && mkdir {Home}/d && chmod 711 {Home}/d");
+            await CollectAsync(SandboxTransfer.UploadAsync(connection ?? Connection, local.Path("d"), Home, new TransferOptions { Force = true }, default));
+            Assert.Equal("711 500\n", await OkAsync($"cd {Home}/d && echo $(stat -c %a . closed)"));
+        }
+        finally
+        {
+            File.SetUnixFileMode(local.Path("d/closed"), (UnixFileMode)0x1c0);
+        }
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task A_file_that_does_not_tell_its_size_is_sent_whole(bool tar)
+    {
+        const string folder = "/proc/sys/fs/epoll";
+        const string name = "max_user_watches";
+        var content = await File.ReadAllTextAsync($"{folder}/{name}");
+        Assert.NotEmpty(content);
+        Assert.Equal(0, new FileInfo($"{folder}/{name}").Length);
+        await using var connection = tar ? null : new WithoutTar(Connection);
+        var file = Assert.Single(await CollectAsync(SandboxTransfer.UploadAsync(Connection, $"{folder}/{name}", $"{Home}/file", new TransferOptions { Force = true }, default)));
+        Assert.Equal(content.Length, file.Size);
+        Assert.Equal(content, await OkAsync($"cat {Home}/file"));
+        var files = await CollectAsync(SandboxTransfer.UploadAsync(connection ?? Connection, folder, $"{Home}/folder", new TransferOptions(), default));
+        Assert.Equal(content.Length, files[^1].Size);
+        Assert.Equal(content, await OkAsync($"cat {Home}/folder/{name}"));
+        Assert.Equal(content, (await RunAsync("cat", File.OpenRead($"{folder}/{name}"))).Stdout);
+    }
+
+    [Fact]
+    public async Task A_file_that_shrinks_while_it_is_sent_is_told_and_nothing_of_it_is_left()
+    {
+        using var local = new LocalFolder();
+        Directory.CreateDirectory(local.Path("d"));
+        foreach (var source in new[] { "d", "d/big" })
+        {
+            using var big = new FileStream(local.Path("d/big"), FileMode.Create, FileAccess.Write, FileShare.ReadWrite);
+            big.SetLength(2L * 1024 * 1024 * 1024);
+            var options = new TransferOptions { Progress = new Immediate<TransferProgress>(_ => big.SetLength(1000)) };
+            Assert.Equal(SandboxErrorCode.IntegrityMismatch, await CodeOfAsync(() => CollectAsync(SandboxTransfer.UploadAsync(Connection, local.Path(source), $"{Home}/x", options, default))));
+            await EventuallyAsync(async () => await OkAsync($"ls -A {Home}") == "", "A part of the upload is left.");
+        }
+    }
+
     [Fact]
     public async Task Progress_ends_with_the_whole()
     {

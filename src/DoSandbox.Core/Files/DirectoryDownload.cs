@@ -85,6 +85,7 @@ internal static class DirectoryDownload
     private static async Task<bool> FetchPackedAsync(ISandboxConnection connection, string source, StagedTree tree, TransferOptions options, TransferMeter meter,
         CancellationToken cancellationToken)
     {
+        using var cleanUp = new CleanUpLimit(cancellationToken);
         var packed = $"/tmp/.dosandbox-archive-{Guid.NewGuid():N}";
         try
         {
@@ -114,7 +115,7 @@ internal static class DirectoryDownload
         }
         finally
         {
-            await SandboxTransfer.RemoveAsync(connection, packed).ConfigureAwait(false);
+            await cleanUp.RunAsync(bound => connection.Files.DeleteAsync(packed, bound)).ConfigureAwait(false);
         }
     }
 

@@ -10,6 +10,8 @@ internal static class DirectoryUpload
 {
     private const int NoTar = 127;
     private const int CutShort = 125;
+    private const UnixFileMode NewDirectory = (UnixFileMode)0x1ed;
+    private const UnixFileMode OwnerAll = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
 
     /// <summary>Sends it.</summary>
     /// <param name="connection">The way into the sandbox.</param>
@@ -21,9 +23,12 @@ internal static class DirectoryUpload
     public static async Task<IReadOnlyList<SandboxFile>> SendAsync(ISandboxConnection connection, string root, string target, bool merge, TransferOptions options,
         CancellationToken cancellationToken)
     {
+        using var cleanUp = new CleanUpLimit(cancellationToken);
         List<Item> items;
+        UnixFileMode? mode;
         try
         {
+            mode = merge ? null : LocalFiles.ModeOf(root) ?? NewDirectory;
             items = Collect(root, options);
         }
         catch (Exception fault) when (fault is IOException or UnauthorizedAccessException)
@@ -32,9 +37,9 @@ internal static class DirectoryUpload
         }
 
         var meter = new TransferMeter(options, SandboxPath.NameOf(target), items.Sum(static item => item.Size));
-        if (!await SendArchiveAsync(connection, items, target, merge, meter, cancellationToken).ConfigureAwait(false))
+        if (!await SendArchiveAsync(connection, items, target, mode, meter, cleanUp, cancellationToken).ConfigureAwait(false))
         {
-            await SendFilesAsync(connection, items, target, merge, options, meter, cancellationToken).ConfigureAwait(false);
+            await SendFilesAsync(connection, items, target, mode, options, meter, cleanUp, cancellationToken).ConfigureAwait(false);
         }
 
         meter.Finish();
@@ -57,7 +62,7 @@ internal static class DirectoryUpload
         {
             if (directory.Name.Length > 0)
             {
-                items.Add(new Item(directory.Path, directory.Name, SandboxFileType.Directory, 0, LocalFiles.ModeOf(directory.Path) ?? (UnixFileMode)0x1ed,
+                items.Add(new Item(directory.Path, directory.Name, SandboxFileType.Directory, 0, LocalFiles.ModeOf(directory.Path) ?? NewDirectory,
                     new DateTimeOffset(Directory.GetLastWriteTimeUtc(directory.Path)), null));
             }
 
@@ -88,19 +93,22 @@ internal static class DirectoryUpload
         return items;
     }
 
-    private static async Task<bool> SendArchiveAsync(ISandboxConnection connection, List<Item> items, string target, bool merge, TransferMeter meter, CancellationToken cancellationToken)
+    // The mode is that of the directory where it is to be made, and null where it is there already and keeps its own.
+    private static async Task<bool> SendArchiveAsync(ISandboxConnection connection, List<Item> items, string target, UnixFileMode? mode, TransferMeter meter, CleanUpLimit cleanUp,
+        CancellationToken cancellationToken)
     {
+        var merge = mode is null;
         // tar takes an archive without its end for a whole one. The last file tells, as the shell looks for it.
         var last = $".dosandbox-whole-{Guid.NewGuid():N}";
         var folder = merge ? target : SandboxPath.Combine(SandboxPath.ParentOf(target), $".dosandbox-{Guid.NewGuid():N}");
         var script = $"""
             command -v tar > /dev/null 2>&1 || exit {NoTar}
             t={ShellQuote.Quote(folder)}
-            {(merge ? "" : "trap 'rm -rf -- \"$t\"' EXIT; trap 'exit 143' TERM INT HUP; mkdir -p -- \"${t%/*}/\" && mkdir -- \"$t\" || exit 124")}
+            {(merge ? "" : "trap 'rm -rf -- \"$t\"' EXIT; trap 'exit 143' TERM INT HUP; mkdir -p -- \"${t%/*}/\" && mkdir -m 700 -- \"$t\" || exit 124")}
             cd -- "$t" && tar -xpof - || exit 124
             [ -f {last} ] || exit {CutShort}
             rm -f {last} || exit 124
-            {(merge ? "" : $"cd / && mv -- \"$t\" {ShellQuote.Quote(target)} || exit 124")}
+            {(merge ? "" : $"chmod {Convert.ToString((int)mode!.Value, 8)} . && cd / && mv -- \"$t\" {ShellQuote.Quote(target)} || exit 124")}
             exit 0
             """;
         var pipe = new BlockPipe();
@@ -116,7 +124,7 @@ internal static class DirectoryUpload
             if (!merge)
             {
                 // A shell that was killed could not tidy up.
-                await SandboxTransfer.RemoveAsync(connection, folder).ConfigureAwait(false);
+                await cleanUp.RunAsync(bound => connection.Files.DeleteAsync(folder, bound)).ConfigureAwait(false);
             }
 
             if (fault is SandboxException && packing.IsFaulted)
@@ -187,7 +195,13 @@ internal static class DirectoryUpload
                         var content = Open(item.Path);
                         await using (content.ConfigureAwait(false))
                         {
-                            await writer.WriteFileAsync(item.Name, content, content.Length, item.Mode, item.ModifiedAt, read => meter.Add(read), cancellationToken).ConfigureAwait(false);
+                            var exact = await ExactContent.OfAsync(content, cancellationToken).ConfigureAwait(false);
+                            var whole = await ExactContent.SetAsideAsync(exact, cancellationToken).ConfigureAwait(false);
+                            await using (whole.ConfigureAwait(false))
+                            {
+                                item.Size = whole.Length;
+                                await writer.WriteFileAsync(item.Name, whole, item.Size, item.Mode, item.ModifiedAt, read => meter.Add(read), cancellationToken).ConfigureAwait(false);
+                            }
                         }
 
                         break;
@@ -206,27 +220,32 @@ internal static class DirectoryUpload
         }
     }
 
-    private static async Task SendFilesAsync(ISandboxConnection connection, List<Item> items, string target, bool merge, TransferOptions options, TransferMeter meter,
-        CancellationToken cancellationToken)
+    private static async Task SendFilesAsync(ISandboxConnection connection, List<Item> items, string target, UnixFileMode? mode, TransferOptions options, TransferMeter meter,
+        CleanUpLimit cleanUp, CancellationToken cancellationToken)
     {
+        var directories = new List<(string Path, UnixFileMode Mode)>();
         options.Warning?.Invoke("The sandbox has no tar: the directory is sent file by file, which is slower.");
         try
         {
-            await connection.Files.CreateDirectoryAsync(target, null, cancellationToken).ConfigureAwait(false);
+            if (mode is { } own)
+            {
+                await MakeAsync(target, own).ConfigureAwait(false);
+            }
+
             foreach (var item in items)
             {
                 var path = SandboxPath.Combine(target, item.Name);
                 switch (item.Type)
                 {
                     case SandboxFileType.Directory:
-                        await connection.Files.CreateDirectoryAsync(path, item.Mode, cancellationToken).ConfigureAwait(false);
+                        await MakeAsync(path, item.Mode).ConfigureAwait(false);
                         break;
                     case SandboxFileType.SymbolicLink:
                         var made = await connection.RunToEndAsync(new CommandRequest($"rm -f -- {ShellQuote.Quote(path)} && ln -s -- {ShellQuote.Quote(item.Link!)} {ShellQuote.Quote(path)}"), cancellationToken)
                             .ConfigureAwait(false);
                         if (!made.Success)
                         {
-                            throw Refused(made, path, merge);
+                            throw Refused(made, path, mode is null);
                         }
 
                         break;
@@ -234,18 +253,25 @@ internal static class DirectoryUpload
                         var content = Open(item.Path);
                         await using (content.ConfigureAwait(false))
                         {
-                            await connection.Files.WriteAsync(path, new MeteredStream(content, meter), item.Mode, cancellationToken).ConfigureAwait(false);
+                            var metered = new MeteredStream(content, meter);
+                            await connection.Files.WriteAsync(path, metered, item.Mode, cancellationToken).ConfigureAwait(false);
+                            item.Size = metered.Total;
                         }
 
                         break;
                 }
             }
+
+            foreach (var directory in Enumerable.Reverse(directories))
+            {
+                await connection.Files.SetModeAsync(directory.Path, directory.Mode, cancellationToken).ConfigureAwait(false);
+            }
         }
         catch (Exception fault)
         {
-            if (!merge)
+            if (mode is not null)
             {
-                await SandboxTransfer.RemoveAsync(connection, target).ConfigureAwait(false);
+                await cleanUp.RunAsync(bound => connection.Files.DeleteAsync(target, bound)).ConfigureAwait(false);
             }
 
             if (fault is IOException or UnauthorizedAccessException)
@@ -255,10 +281,24 @@ internal static class DirectoryUpload
 
             throw;
         }
+
+        async Task MakeAsync(string path, UnixFileMode bits)
+        {
+            await connection.Files.CreateDirectoryAsync(path, bits | OwnerAll, cancellationToken).ConfigureAwait(false);
+            if ((bits & OwnerAll) != OwnerAll)
+            {
+                // Not before all is in it.
+                directories.Add((path, bits));
+            }
+        }
     }
 
     private static FileStream Open(string path) =>
         new(path, new FileStreamOptions { Mode = FileMode.Open, Access = FileAccess.Read, Share = FileShare.ReadWrite | FileShare.Delete, BufferSize = 0 });
 
-    private sealed record Item(string Path, string Name, SandboxFileType Type, long Size, UnixFileMode Mode, DateTimeOffset ModifiedAt, string? Link);
+    private sealed record Item(string Path, string Name, SandboxFileType Type, long Size, UnixFileMode Mode, DateTimeOffset ModifiedAt, string? Link)
+    {
+        /// <summary>Bytes: as the file tells it, and once it is sent what it was.</summary>
+        public long Size { get; set; } = Size;
+    }
 }

@@ -3,6 +3,9 @@ namespace DoSandbox.Files;
 /// <summary>A file that counts what is read of it. It keeps its length, so that a connection can announce it.</summary>
 internal sealed class MeteredStream(Stream source, TransferMeter meter) : Stream
 {
+    /// <summary>Bytes that were read.</summary>
+    public long Total { get; private set; }
+
     public override bool CanRead => true;
 
     public override bool CanSeek => source.CanSeek;
@@ -20,7 +23,7 @@ internal sealed class MeteredStream(Stream source, TransferMeter meter) : Stream
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         var read = await source.ReadAsync(buffer, cancellationToken).ConfigureAwait(false);
-        meter.Add(read);
+        Count(read);
         return read;
     }
 
@@ -30,7 +33,7 @@ internal sealed class MeteredStream(Stream source, TransferMeter meter) : Stream
     public override int Read(byte[] buffer, int offset, int count)
     {
         var read = source.Read(buffer, offset, count);
-        meter.Add(read);
+        Count(read);
         return read;
     }
 
@@ -43,4 +46,10 @@ internal sealed class MeteredStream(Stream source, TransferMeter meter) : Stream
     public override void SetLength(long value) => throw new NotSupportedException();
 
     public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+    private void Count(int read)
+    {
+        Total += read;
+        meter.Add(read);
+    }
 }

@@ -146,20 +146,6 @@ public static class SandboxTransfer
         return result.Success && printed.TrimEnd('\n').EndsWith("\nx", StringComparison.Ordinal) ? printed.TrimEnd('\n')[..^2] : null;
     }
 
-    /// <summary>Removes what a failed transfer left, as far as that can be done now. The first fault is the one to tell.</summary>
-    internal static async Task RemoveAsync(ISandboxConnection connection, string path)
-    {
-        using var bound = new CancellationTokenSource(TimeSpan.FromSeconds(3));
-        try
-        {
-            await connection.Files.DeleteAsync(path, bound.Token).ConfigureAwait(false);
-        }
-        catch (Exception fault) when (fault is SandboxException or OperationCanceledException)
-        {
-            // As above.
-        }
-    }
-
     private static async Task<SandboxFile> UploadFileAsync(ISandboxConnection connection, string localPath, string target, TransferOptions options, CancellationToken cancellationToken)
     {
         if (!LocalFiles.IsRegularFile(ResolveLocal(localPath)))
@@ -172,7 +158,7 @@ public static class SandboxTransfer
             var content = new FileStream(localPath, new FileStreamOptions { Mode = FileMode.Open, Access = FileAccess.Read, Share = FileShare.ReadWrite | FileShare.Delete, BufferSize = 0 });
             await using (content.ConfigureAwait(false))
             {
-                var meter = new TransferMeter(options, SandboxPath.NameOf(target), content.Length);
+                var meter = new TransferMeter(options, SandboxPath.NameOf(target), content.Length is > 0 and var length ? length : null);
                 await connection.Files.WriteAsync(target, new MeteredStream(content, meter), LocalFiles.ModeOf(localPath), cancellationToken).ConfigureAwait(false);
                 meter.Finish();
             }

@@ -43,7 +43,8 @@ internal sealed class TransferMeter
         if (_progress is not null && Environment.TickCount64 - _reportedAt >= Interval)
         {
             _reportedAt = Environment.TickCount64;
-            _progress.Report(new TransferProgress(_name, _done, _total));
+            // A file that grew, or did not tell its size, is more than was known.
+            _progress.Report(new TransferProgress(_name, _done, _done <= _total ? _total : null));
         }
     }
 

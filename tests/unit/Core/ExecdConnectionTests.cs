@@ -2,6 +2,7 @@ using System.Text;
 using DoSandbox.Commands;
 using DoSandbox.Connections.Execd;
 using DoSandbox.Errors;
+using DoSandbox.Files;
 using DoSandbox.Wire.Run;
 
 namespace DoSandbox.UnitTests.Core;
@@ -203,6 +204,52 @@ public sealed class ExecdConnectionTests
         var began = Environment.TickCount64;
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => connection.RunToEndAsync(new CommandRequest("true"), cancel.Token));
         Assert.InRange(Environment.TickCount64 - began, 0, 4000);
+    }
+
+    [Fact]
+    public async Task Cancelling_an_upload_cleans_up_within_one_bound()
+    {
+        var sending = new TaskCompletionSource();
+        await using var peer = new ScriptedPeer(request =>
+        {
+            if (request == "GET /ping")
+            {
+                return Ours;
+            }
+
+            if (request.StartsWith("GET /files/info", StringComparison.Ordinal) && !sending.Task.IsCompleted)
+            {
+                return ScriptedPeer.Answer("404 Not Found", """{"code":"FILE_NOT_FOUND","message":"no such file"}"""u8.ToArray());
+            }
+
+            if (request == "POST /files/upload")
+            {
+                sending.SetResult();
+            }
+
+            return null;
+        });
+        await using var connection = ExecdConnection.ForUnixSocket(peer.Path);
+        var source = Directory.CreateTempSubdirectory("dosandbox-upload-").FullName;
+        try
+        {
+            using var cancel = new CancellationTokenSource();
+            var upload = Task.Run(async () =>
+            {
+                await foreach (var _ in SandboxTransfer.UploadAsync(connection, source, "/target", new TransferOptions(), cancel.Token))
+                {
+                }
+            });
+            await sending.Task.WaitAsync(TimeSpan.FromSeconds(20));
+            var began = Environment.TickCount64;
+            await cancel.CancelAsync();
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => upload);
+            Assert.InRange(Environment.TickCount64 - began, 0, 3500);
+        }
+        finally
+        {
+            Directory.Delete(source);
+        }
     }
 
     [Fact]

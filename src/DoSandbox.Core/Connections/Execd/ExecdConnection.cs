@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using DoSandbox.Commands;
 using DoSandbox.Errors;
+using DoSandbox.Files;
 using DoSandbox.Wire.Run;
 
 namespace DoSandbox.Connections.Execd;
@@ -130,11 +131,12 @@ public sealed class ExecdConnection : ISandboxConnection
         var extensions = await GetExtensionsAsync(cancellationToken).ConfigureAwait(false);
         if (extensions.Run)
         {
-            if (request.Stdin is not { } stdin)
+            if (request.Stdin is null)
             {
                 return new FramedRun(_http, request, request.Command, default);
             }
 
+            var stdin = await ExactContent.OfAsync(request.Stdin, cancellationToken).ConfigureAwait(false);
             if (stdin.CanSeek && stdin.Length - stdin.Position is >= 0 and <= AgentExtensions.MaxStdin and var length)
             {
                 var input = new byte[length];
@@ -163,6 +165,7 @@ public sealed class ExecdConnection : ISandboxConnection
     // Once the shell has the file open its name is not needed: it is gone before the command begins, however that ends.
     private async Task<string> StageAsync(string command, Stream stdin, CancellationToken cancellationToken)
     {
+        using var cleanUp = new CleanUpLimit(cancellationToken);
         var path = $"/tmp/.dosandbox-stdin-{Guid.NewGuid():N}";
         try
         {
@@ -170,16 +173,7 @@ public sealed class ExecdConnection : ISandboxConnection
         }
         catch
         {
-            using var bound = new CancellationTokenSource(TimeSpan.FromSeconds(2));
-            try
-            {
-                await _files.DeleteAsync(path, bound.Token).ConfigureAwait(false);
-            }
-            catch (Exception fault) when (fault is SandboxException or OperationCanceledException)
-            {
-                // The first fault is the one to tell.
-            }
-
+            await cleanUp.RunAsync(bound => _files.DeleteAsync(path, bound)).ConfigureAwait(false);
             throw;
         }
 

@@ -116,6 +116,7 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
             return;
         }
 
+        using var cleanUp = new CleanUpLimit(cancellationToken);
         // A stock execd writes in place: a name beside it and a rename make it whole or nothing.
         var old = await GetAsync(path, cancellationToken).ConfigureAwait(false);
         if (old is { Type: SandboxFileType.Directory })
@@ -131,16 +132,7 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
         }
         catch
         {
-            using var bound = new CancellationTokenSource(TimeSpan.FromSeconds(2));
-            try
-            {
-                await DeleteAsync(temporary, bound.Token).ConfigureAwait(false);
-            }
-            catch (Exception fault) when (fault is SandboxException or OperationCanceledException)
-            {
-                // The first fault is the one to tell.
-            }
-
+            await cleanUp.RunAsync(bound => DeleteAsync(temporary, bound)).ConfigureAwait(false);
             throw;
         }
     }
@@ -203,6 +195,7 @@ internal sealed class ExecdFileSystem : ISandboxFileSystem
     internal async Task UploadAsync(string path, Stream content, UnixFileMode? mode, CancellationToken cancellationToken)
     {
         var what = $"write {SafeText.Clean(path, 300)}";
+        content = await ExactContent.OfAsync(content, cancellationToken).ConfigureAwait(false);
         using var limit = new StallLimit(StallBound, cancellationToken);
         var body = new UploadContent(new FileMetadata { Path = path, Mode = mode is { } bits and not UnixFileMode.None ? ToWire(bits) : null }, content, limit);
         using var response = await OpenAsync(Request(HttpMethod.Post, "/files/upload", body), what, SandboxErrorCode.ProtocolViolation, limit, cancellationToken)

@@ -12,8 +12,8 @@ internal abstract class ExecdRun : IAsyncDisposable
     /// <summary>How long a command may take to start.</summary>
     private static readonly TimeSpan StartBound = TimeSpan.FromSeconds(60);
 
-    /// <summary>How long ending a command may hold up its caller.</summary>
-    private static readonly TimeSpan KillBound = TimeSpan.FromSeconds(2.5);
+    /// <summary>How long ending a command may hold up its caller; removing what it left has to come after it, within <see cref="CleanUpLimit"/>.</summary>
+    private static readonly TimeSpan KillBound = TimeSpan.FromSeconds(2);
 
     /// <summary>An agent says something at least every 5 seconds.</summary>
     private static readonly TimeSpan SilenceBound = TimeSpan.FromSeconds(30);

@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text;
 using System.Text.Json;
+using DoSandbox.Errors;
 using DoSandbox.Wire.Execd;
 
 namespace DoSandbox.Connections.Execd;
@@ -60,7 +61,7 @@ internal sealed class UploadContent : HttpContent
 
             if (_length is not null && left > 0)
             {
-                SourceFault = new EndOfStreamException("The file became shorter while it was sent.");
+                SourceFault = new SandboxException(SandboxErrorCode.IntegrityMismatch, "The file became shorter while it was sent.");
                 throw SourceFault;
             }
         }

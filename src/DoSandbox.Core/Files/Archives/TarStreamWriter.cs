@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text;
+using DoSandbox.Errors;
 
 namespace DoSandbox.Files.Archives;
 
@@ -23,7 +24,7 @@ internal sealed class TarStreamWriter
         WriteHeaderAsync(TarFormat.SymbolicLink, name, target, 0, (UnixFileMode)0x1ff, modifiedAt, cancellationToken);
 
     /// <summary>A file, exactly <paramref name="size"/> bytes of it.</summary>
-    /// <exception cref="EndOfStreamException">It became shorter.</exception>
+    /// <exception cref="SandboxException">IntegrityMismatch: it became shorter.</exception>
     public async Task WriteFileAsync(string name, Stream content, long size, UnixFileMode mode, DateTimeOffset modifiedAt, Action<int>? written,
         CancellationToken cancellationToken)
     {
@@ -36,7 +37,7 @@ internal sealed class TarStreamWriter
                 var read = await content.ReadAsync(buffer.AsMemory(0, (int)Math.Min(buffer.Length, left)), cancellationToken).ConfigureAwait(false);
                 if (read == 0)
                 {
-                    throw new EndOfStreamException($"{name} became shorter while it was sent.");
+                    throw new SandboxException(SandboxErrorCode.IntegrityMismatch, $"'{SafeText.Clean(name, 300)}' became shorter while it was sent.");
                 }
 
                 await _target.WriteAsync(buffer.AsMemory(0, read), cancellationToken).ConfigureAwait(false);
