@@ -171,9 +171,12 @@ public abstract partial class ConnectionConformance : IAsyncLifetime
     [InlineData(15)]
     public async Task Death_by_a_signal_is_told_as_shells_tell_it(int signal)
     {
-        var result = await RunAsync($"kill -{signal} $$");
-        Assert.Equal(128 + signal, result.ExitCode);
-        Assert.Equal(signal, result.Signal);
+        foreach (var stdin in new[] { null, new UnseekableStream(new MemoryStream(new byte[10])) })
+        {
+            var result = await RunAsync($"kill -{signal} $$", stdin);
+            Assert.Equal(128 + signal, result.ExitCode);
+            Assert.Equal(signal, result.Signal);
+        }
     }
 
     [Theory]

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace DoSandbox.Wire.Execd;
 
@@ -172,7 +173,11 @@ public sealed record PtyMessage
     public string? Type { get; init; }
 
     public string? Data { get; init; }
+
+    /// <summary>Client: the signal to send. Server, with <c>exit</c>, where it tells: the one that ended the command. A name or a number, see <see cref="PtySignal"/>.</summary>
+    [JsonConverter(typeof(PtySignalConverter))]
     public string? Signal { get; init; }
+
     public int? Cols { get; init; }
     public int? Rows { get; init; }
     public string? SessionId { get; init; }

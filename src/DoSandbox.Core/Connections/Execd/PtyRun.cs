@@ -97,7 +97,7 @@ internal sealed class PtyRun : ExecdRun
             switch (piece)
             {
                 case { Text: { Type: "exit", ExitCode: >= 0 and <= 255 } exit }:
-                    return new CommandExited(exit.ExitCode.Value, null, exit.TimedOut ?? false, Elapsed);
+                    return new CommandExited(exit.ExitCode.Value, PtySignal.Parse(exit.Signal), exit.TimedOut ?? false, Elapsed);
                 case { Text: { Type: "exit" } exit }:
                     throw new InvalidDataException($"The exit code {exit.ExitCode} is out of bounds.");
                 case { Text: { Type: "error" } error }:
