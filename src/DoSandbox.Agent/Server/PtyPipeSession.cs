@@ -125,6 +125,7 @@ internal sealed class PtyPipeSession(CommandRegistry registry, CommandSpec spec)
                     {
                         Type = "exit",
                         ExitCode = command.Status!.Value.ExitCode,
+                        Signal = command.Status.Value.Signal is { } signal ? PtySignal.NameOf(signal) : null,
                         TimedOut = command.TimedOut,
                     }).ConfigureAwait(false);
                     await sink.CloseAsync(WebSocketCloseStatus.NormalClosure, "process exited").ConfigureAwait(false);
