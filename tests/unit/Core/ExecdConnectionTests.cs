@@ -206,15 +206,17 @@ public sealed class ExecdConnectionTests
         Assert.InRange(Environment.TickCount64 - began, 0, 4000);
     }
 
-    [Fact]
-    public async Task Cancelling_an_upload_cleans_up_within_one_bound()
+    [Theory]
+    [InlineData(AgentExtensions.Run, "POST /files/upload")]
+    [InlineData(AgentExtensions.Run + ", " + AgentExtensions.PtyInput, "POST /pty")]
+    public async Task Cancelling_an_upload_cleans_up_within_one_bound(string extensions, string stuck)
     {
         var sending = new TaskCompletionSource();
         await using var peer = new ScriptedPeer(request =>
         {
             if (request == "GET /ping")
             {
-                return Ours;
+                return ScriptedPeer.Answer("200 OK", [], $"{AgentExtensions.Header}: {extensions}\r\n");
             }
 
             if (request.StartsWith("GET /files/info", StringComparison.Ordinal) && !sending.Task.IsCompleted)
@@ -222,7 +224,7 @@ public sealed class ExecdConnectionTests
                 return ScriptedPeer.Answer("404 Not Found", """{"code":"FILE_NOT_FOUND","message":"no such file"}"""u8.ToArray());
             }
 
-            if (request == "POST /files/upload")
+            if (request == stuck)
             {
                 sending.SetResult();
             }
