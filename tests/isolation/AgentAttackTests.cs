@@ -116,4 +116,101 @@ public sealed class AgentAttackTests(SharedSandbox shared) : IClassFixture<Share
         Assert.Equal(Errors.SandboxErrorCode.CommandTimedOut, timedOut.Code);
         Assert.DoesNotContain(Sandbox.HostProcesses(), pid => File.ReadAllText($"/proc/{pid}/cmdline").Contains(marker, StringComparison.Ordinal));
     }
+
+    [Fact]
+    public async Task A_chain_that_forks_faster_than_one_can_look_is_gone_after_a_time_out()
+    {
+        // What must survive all of it: a program that runs, and one that stands still.
+        var bystander = Sandbox.ShellAsync("sleep 987651 & kill -STOP $!; while [ ! -e /tmp/enough ]; do sleep 0.05; done; ps -o state= -p $!; kill -KILL $!; echo unhurt", 120);
+        for (var round = 0; round < 3; round++)
+        {
+            var chains = Enumerable.Range(0, 3).Select(async chain =>
+            {
+                var file = $"/tmp/chain{round}-{chain}";
+                var timedOut = await Assert.ThrowsAsync<Errors.CommandException>(() => Sandbox.PythonAsync($"""
+                    import fcntl, os, time
+                    lock = os.open('{file}', os.O_CREAT | os.O_RDWR)
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                    if os.fork(): time.sleep(60)
+                    while True:
+                        if os.fork(): os._exit(0)
+                        os.setsid()
+                    """, timeoutSeconds: 1));
+                Assert.Equal(Errors.SandboxErrorCode.CommandTimedOut, timedOut.Code);
+
+                // Every link of the chain holds the lock.
+                Assert.Equal("free\n", (await Sandbox.PythonAsync($"""
+                    import fcntl, os
+                    try: fcntl.flock(os.open('{file}', os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB); print('free')
+                    except OSError: print('held')
+                    """)).Stdout);
+            });
+            await Task.WhenAll(chains);
+        }
+
+        await Sandbox.ShellAsync("touch /tmp/enough");
+        Assert.Equal("T\nunhurt\n", (await bystander).Stdout);
+    }
+
+    [RootFact]
+    public async Task What_takes_its_mark_off_is_gone_after_a_time_out_and_what_another_command_left_stays()
+    {
+        var left = $"left{Guid.NewGuid():N}";
+        await Sandbox.PythonAsync($$"""
+            import os
+            if os.fork(): os._exit(0)
+            os.setsid()
+            os.closerange(0, 100)
+            os.execve('/bin/sh', ['sh', '-c', 'while :; do sleep 0.2; done', '{{left}}'], {})
+            """);
+        var other = Sandbox.PythonAsync("""
+            import os, resource, time
+            resource.setrlimit(15, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            while not os.path.exists('/tmp/unmarked-enough'): time.sleep(0.05)
+            print('unhurt')
+            """, 60);
+        var marker = $"unmarked{Guid.NewGuid():N}";
+        await Assert.ThrowsAsync<Errors.CommandException>(() => Sandbox.PythonAsync($$"""
+            import os, resource, time
+            for step in range(2):
+                if os.fork():
+                    if step: os._exit(0)
+                    time.sleep(60)
+                os.setsid()
+            resource.setrlimit(15, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+            os.closerange(0, 100)
+            os.chdir('/')
+            os.execve('/bin/sh', ['sh', '-c', 'while :; do sleep 0.2; done', '{{marker}}'], {})
+            """, timeoutSeconds: 2));
+        Assert.Equal(0, CountOnHost(marker));
+        Assert.Equal(1, CountOnHost(left));
+        await Sandbox.ShellAsync("touch /tmp/unmarked-enough");
+        Assert.Equal("unhurt\n", (await other).Stdout);
+    }
+
+    [Fact]
+    public async Task An_environment_of_gigabytes_costs_the_agent_nothing()
+    {
+        var liar = Sandbox.PythonAsync("""
+            import ctypes, os, struct, time
+            libc = ctypes.CDLL(None, use_errno=True)
+            libc.mmap.restype = ctypes.c_void_p
+            size = 6 << 30
+            area = libc.mmap(None, ctypes.c_size_t(size), 3, 0x4022, -1, 0)
+            stat = open('/proc/self/stat').read().rpartition(')')[2].split()
+            code, data, start_brk, stack = stat[23:25], stat[42:44], stat[44], stat[25]
+            libc.syscall.restype = ctypes.c_long
+            map = struct.pack('12QIi', *(int(n) for n in (*code, *data, start_brk, libc.syscall(12, 0), stack)), area, area + 4096, area, area + size - 1, 0, 0, -1)
+            print('refused' if libc.prctl(35, 14, ctypes.c_char_p(map), ctypes.c_ulong(len(map)), ctypes.c_ulong(0)) else 'lying')
+            open('/tmp/lying', 'w').close()
+            while not os.path.exists('/tmp/lied-enough'): time.sleep(0.05)
+            """, 60);
+        var timedOut = await Assert.ThrowsAsync<Errors.CommandException>(() => Sandbox.ShellAsync("while [ ! -e /tmp/lying ]; do sleep 0.05; done; sleep 60", 5));
+        Assert.Equal(Errors.SandboxErrorCode.CommandTimedOut, timedOut.Code);
+        await Sandbox.ShellAsync("touch /tmp/lied-enough");
+        Assert.Equal("lying\n", (await liar).Stdout);
+    }
+
+    private int CountOnHost(string text) =>
+        Sandbox.HostProcesses().Count(pid => File.ReadAllText($"/proc/{pid}/cmdline").Contains(text, StringComparison.Ordinal));
 }

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 
 namespace DoSandbox.Agent.Native;
@@ -22,7 +23,7 @@ internal sealed unsafe class Reaper
     private const int SiginfoPid = 16;
 
     private readonly Lock _gate = new();
-    private readonly Dictionary<int, Action<ExitStatus>> _waiters = [];
+    private readonly ConcurrentDictionary<int, Action<ExitStatus>> _waiters = new();
     private readonly SemaphoreSlim _spawned = new(0);
 
     private Reaper()
@@ -60,6 +61,9 @@ internal sealed unsafe class Reaper
         }
     }
 
+    /// <summary>True while the id is that of a process started here. Waits for no lock: a start may hang on the asker, who has stopped its new process.</summary>
+    public bool Waits(int pid) => _waiters.ContainsKey(pid);
+
     private void Loop()
     {
         var info = stackalloc byte[128];
@@ -86,7 +90,7 @@ internal sealed unsafe class Reaper
                     continue;
                 }
 
-                _waiters.Remove(pid, out exited);
+                _waiters.TryRemove(pid, out exited);
             }
 
             exited?.Invoke(new ExitStatus(status));

@@ -71,7 +71,7 @@ internal sealed class CommandRegistry
     private RunningCommand StartCounted(CommandSpec spec, string? directory)
     {
         var id = spec.Id ?? RandomId.Next();
-        var mark = ProcessTree.NewMark();
+        var mark = ProcessMark.Next();
         var (program, name) = FileSystem.IsExecutable("/bin/bash") ? ("/bin/bash", "bash") : ("/bin/sh", "sh");
         var limits = new List<(int, ulong)>(2);
         if (mark is { } value)

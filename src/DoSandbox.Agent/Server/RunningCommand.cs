@@ -84,7 +84,7 @@ internal sealed class RunningCommand
         }
     }
 
-    private ProcessTree Tree => new(Pid, $"{CommandRegistry.Cookie}={Id}", _mark);
+    private ProcessTree Tree => new(() => Status is null ? Pid : null, $"{CommandRegistry.Cookie}={Id}", _mark);
 
     /// <summary>Starts it. Called once, by the registry.</summary>
     /// <exception cref="LinuxException">It could not be started.</exception>
@@ -394,11 +394,15 @@ internal sealed class RunningCommand
     {
         try
         {
-            Tree.Kill();
+            if (!Tree.Kill())
+            {
+                AgentLog.Write($"Processes of the command {Id} could not be killed in time.");
+            }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e)
         {
-            // /proc could not be read, as with no descriptor left: the process group at least needs none.
+            // As where /proc cannot be read, with no descriptor left: the process group at least needs none.
+            AgentLog.Write($"The processes of the command {Id} could not be searched: {e.Message}");
             Signal(Libc.SIGKILL);
         }
     }
