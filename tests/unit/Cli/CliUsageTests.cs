@@ -26,7 +26,7 @@ public sealed class CliUsageTests : IClassFixture<CliProgram>
     [InlineData("exec demo --env =value ls")]
     [InlineData("delete")]
     [InlineData("delete demo --all")]
-    [InlineData("create --memory-mb 0")]
+    [InlineData("create --memory-mb -1")]
     [InlineData("create --cpu none")]
     [InlineData("create --network some")]
     [InlineData("create --backend nowhere")]
