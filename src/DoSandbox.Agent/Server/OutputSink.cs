@@ -39,3 +39,25 @@ internal sealed class LogSink(Func<BoundedLog> log) : OutputSink
 
     public override ValueTask<bool> FlushAsync() => new(true);
 }
+
+/// <summary>Output for nobody.</summary>
+internal sealed class NullSink : OutputSink
+{
+    private byte[] _buffer = [];
+
+    public override Memory<byte> Reserve(bool error, int size)
+    {
+        if (_buffer.Length < size)
+        {
+            _buffer = GC.AllocateUninitializedArray<byte>(Math.Max(size, 256));
+        }
+
+        return _buffer;
+    }
+
+    public override void Commit(int count)
+    {
+    }
+
+    public override ValueTask<bool> FlushAsync() => new(true);
+}

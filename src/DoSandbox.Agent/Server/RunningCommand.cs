@@ -151,8 +151,9 @@ internal sealed class RunningCommand
         {
             end = await pump.RunAsync(sink, () => IsOver, () => gone.IsCancellationRequested).ConfigureAwait(false);
         }
-        catch (Exception e) when (e is OperationCanceledException or IOException)
+        catch (Exception)
         {
+            // However a client fails to take it: the command must not stand still for want of a reader.
             end = PumpEnd.ReceiverGone;
         }
 
@@ -218,7 +219,7 @@ internal sealed class RunningCommand
     /// <summary>Kills whatever is left of the tree, also after the command's own end.</summary>
     public Task KillTreeAsync() => Task.Run(KillTree);
 
-    /// <summary>Gives up what it still holds: its log, and the pipes of descendants that outlived it.</summary>
+    /// <summary>Gives up its log; what descendants that outlived it still write goes nowhere.</summary>
     public void Forget()
     {
         Volatile.Write(ref _forgotten, true);
@@ -259,33 +260,46 @@ internal sealed class RunningCommand
         return input;
     }
 
-    private static async Task FeedRestAsync(SafeFileHandle pipe, ReadOnlyMemory<byte> input)
+    /// <summary>Feeds until the command is over: a descendant that holds the input and never reads must not hold it here.</summary>
+    private async Task FeedRestAsync(SafeFileHandle pipe, ReadOnlyMemory<byte> input)
     {
         using (pipe)
         {
+            using var over = new CancellationTokenSource();
             using var writer = new PipeWriterEnd(pipe);
             try
             {
-                await writer.WriteAsync(input, CancellationToken.None).ConfigureAwait(false);
+                var feeding = writer.WriteAsync(input, over.Token);
+                await Task.WhenAny(feeding, Over).ConfigureAwait(false);
+                await over.CancelAsync().ConfigureAwait(false);
+                await feeding.ConfigureAwait(false);
             }
-            catch (LinuxException)
+            catch (Exception e) when (e is LinuxException or OperationCanceledException)
             {
-                // The command closed its input before it had read all of it, as `head` does.
+                // The command closed its input before it had read all of it, as `head` does, or is over.
             }
         }
     }
 
     private async Task PumpToLogAsync()
     {
+        var pump = _pump!;
         try
         {
             var sink = new LogSink(OpenLog);
-            await _pump!.RunAsync(sink, () => IsOver, () => Volatile.Read(ref _forgotten)).ConfigureAwait(false);
-            await _pump.RunAsync(sink, () => _pump.AtEnd, () => Volatile.Read(ref _forgotten)).ConfigureAwait(false);
+            await pump.RunAsync(sink, () => IsOver, () => Volatile.Read(ref _forgotten)).ConfigureAwait(false);
+            await pump.RunAsync(sink, () => pump.AtEnd, () => Volatile.Read(ref _forgotten)).ConfigureAwait(false);
+
+            if (Volatile.Read(ref _forgotten))
+            {
+                // Something still writes: were its pipes closed, its next line would end it by SIGPIPE.
+                Log?.Dispose();
+                await pump.RunAsync(new NullSink(), () => pump.AtEnd, () => false).ConfigureAwait(false);
+            }
         }
         finally
         {
-            _pump!.Dispose();
+            pump.Dispose();
         }
     }
 

@@ -112,6 +112,42 @@ public sealed class CommandTests(AgentProgram agent) : IClassFixture<AgentProgra
         Assert.Equal("", (await guarded.RunAsync("printf %s \"$TOKEN\"")).OutputText);
     }
 
+    [Fact]
+    public async Task What_a_forgotten_command_left_can_still_write()
+    {
+        using var busy = new AgentProgram();
+        var left = await busy.RunAsync("setsid sh -c 'while [ ! -e go ]; do sleep 0.05; done; for i in $(seq 20000); do echo $i; done; touch survived' & ");
+        for (var i = 0; i < 300; i++)
+        {
+            await busy.RunAsync("true");
+        }
+
+        Assert.Equal(404, (await busy.SendAsync(HttpMethod.Get, $"/command/status/{left.Started!.Id}")).Status);
+        await busy.RunAsync("touch go");
+        await Eventually.TrueAsync(() => File.Exists(Path.Combine(busy.Folder, "survived")), "it writes to its end");
+    }
+
+    [BubblewrapFact]
+    public async Task Input_that_a_descendant_holds_unread_ends_with_the_command()
+    {
+        using var other = new AgentProgram([], Wrappers.OtherUser);
+
+        // With all the pipes that a user may have, no pipe takes the whole input.
+        var full = other.RunAsync("""
+            exec perl -e 'my @pipes; while (@pipes < 400) { pipe(my $in, my $out); push @pipes, $in, $out; fcntl($in, 1031, 1 << 20) or last }
+            open(my $up, ">", "up"); while (! -e "enough") { select(undef, undef, undef, 0.02) }'
+            """);
+        await Eventually.TrueAsync(() => File.Exists(Path.Combine(other.Folder, "up")), "the pipes are there");
+        var input = new byte[1024 * 1024];
+        await other.RunAsync("exec 3<&0; { while [ ! -e go ]; do sleep 0.05; done; wc -c <&3 >counting; mv counting count; } >/dev/null 2>&1 &", input);
+        await other.RunAsync("touch go");
+        var count = Path.Combine(other.Folder, "count");
+        await Eventually.TrueAsync(() => File.Exists(count), "the input ends");
+        Assert.InRange(int.Parse(await File.ReadAllTextAsync(count), CultureInfo.InvariantCulture), 1, input.Length - 1);
+        await other.RunAsync("touch enough");
+        await full;
+    }
+
     [BubblewrapFact]
     public async Task A_limit_of_processes_is_told_and_spares_the_agent()
     {

@@ -101,6 +101,49 @@ public sealed class PtyTests(AgentProgram agent) : IClassFixture<AgentProgram>
     }
 
     [Fact]
+    public async Task A_client_that_breaks_the_protocol_while_it_gets_output_does_not_hold_up_the_command()
+    {
+        for (var round = 0; round < 10; round++)
+        {
+            var file = Path.Combine(agent.Folder, $"whole{round}");
+            using (var client = await AttachAsync(await CreateAsync(new() { Command = $"head -c 20000000 /dev/zero; touch {file}" })))
+            {
+                await client.ReadUntilAsync(() => client.Output.Length > 100_000);
+
+                // No frame: the agent's websocket closes while its output is under way.
+                await client.SendRawAsync([0xFF, 0x80, 0, 0, 0, 0]);
+                await Assert.ThrowsAnyAsync<Exception>(client.ReadToEndAsync);
+            }
+
+            await Eventually.TrueAsync(() => File.Exists(file), "the command gets to its end");
+        }
+    }
+
+    [BubblewrapFact]
+    public async Task A_process_with_the_id_of_a_command_that_ended_is_not_taken_for_it()
+    {
+        using var other = new AgentProgram([], [.. Wrappers.PidOne, "--cap-add", "ALL"]);
+        var (_, body) = await other.SendAsync(HttpMethod.Post, "/pty", """{"command":"echo $$"}""");
+        var id = JsonSerializer.Deserialize(body, ExecdJson.Default.PtySession)!.SessionId;
+        using var client = await AttachAsync(id, other);
+        await client.ReadToEndAsync();
+        var pid = Encoding.ASCII.GetString(client.Output.ToArray()).Trim();
+        var file = Path.Combine(other.Folder, "enough");
+
+        // clone3 with the number that the child shall have.
+        var reuse = other.RunAsync($$"""
+            exec perl -e 'my $pid = pack("i", {{pid}});
+            my $child = syscall(435, pack("Q11", 0, 0, 0, 0, 17, 0, 0, 0, unpack("Q", pack("P", $pid)), 1, 0), 88);
+            if ($child == 0) { print "got $$\n" if open(my $up, ">", "{{file}}.up"); while (! -e "{{file}}") { select(undef, undef, undef, 0.02) } exit 0 }
+            wait; print "child $?\n"'
+            """);
+        await Eventually.TrueAsync(() => File.Exists(file + ".up") || reuse.IsCompleted, "the process is there");
+        Assert.Equal(200, (await other.SendAsync(HttpMethod.Delete, $"/pty/{id}")).Status);
+        await File.WriteAllTextAsync(file, "");
+        Assert.Equal($"got {pid}\nchild 0\n", (await reuse).OutputText);
+    }
+
+    [Fact]
     public async Task It_outlives_its_client_and_ends_with_its_deletion()
     {
         var id = await CreateAsync(new() { Command = "echo first; read go; echo second; sleep 987622" });
@@ -160,17 +203,20 @@ public sealed class PtyTests(AgentProgram agent) : IClassFixture<AgentProgram>
         }
     }
 
-    private async Task<PtyClient> AttachAsync(string id)
+    private Task<PtyClient> AttachAsync(string id) => AttachAsync(id, agent);
+
+    private static async Task<PtyClient> AttachAsync(string id, AgentProgram agent)
     {
         var socket = new ClientWebSocket();
+        System.Net.Sockets.Socket? raw = null;
         await socket.ConnectAsync(new Uri($"ws://agent/pty/{id}/ws?pty=0"), new HttpMessageInvoker(new SocketsHttpHandler
         {
-            ConnectCallback = async (_, cancellation) => new System.Net.Sockets.NetworkStream(await agent.ConnectAsync(cancellation), ownsSocket: true),
+            ConnectCallback = async (_, cancellation) => new System.Net.Sockets.NetworkStream(raw = await agent.ConnectAsync(cancellation), ownsSocket: true),
         }), CancellationToken.None);
-        return new PtyClient(socket);
+        return new PtyClient(socket, raw!);
     }
 
-    private sealed class PtyClient(ClientWebSocket socket) : IDisposable
+    private sealed class PtyClient(ClientWebSocket socket, System.Net.Sockets.Socket raw) : IDisposable
     {
         public MemoryStream Output { get; } = new();
 
@@ -180,6 +226,8 @@ public sealed class PtyTests(AgentProgram agent) : IClassFixture<AgentProgram>
 
         public Task SendAsync(byte[] data, bool binary) =>
             socket.SendAsync(data, binary ? WebSocketMessageType.Binary : WebSocketMessageType.Text, true, CancellationToken.None);
+
+        public Task SendRawAsync(byte[] data) => raw.SendAsync(data);
 
         public Task ReadToEndAsync() => ReadUntilAsync(() => false);
 
