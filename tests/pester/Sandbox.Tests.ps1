@@ -105,6 +105,14 @@ Describe 'Get-Sandbox' -Skip:$skip {
         { Get-Sandbox -Id 'no-such-id' -ErrorAction Stop } | Should -Throw -ErrorId 'DoSandbox.SandboxNotFound*'
     }
 
+    It 'refuses a pattern that is none, and says what to do' {
+        foreach ($call in { Get-Sandbox '[a' -ErrorAction Stop }, { Get-SandboxBackend '[a' -ErrorAction Stop }) {
+            $failure = $call | Should -Throw -PassThru
+            $failure.FullyQualifiedErrorId | Should -BeLike 'DoSandbox.InvalidArgument,*'
+            $failure.ErrorDetails.RecommendedAction | Should -BeLike '*backtick*'
+        }
+    }
+
     It 'finds from another process' {
         Invoke-Pwsh "Import-Module '$(Get-ManifestPath)'; (Get-Sandbox '$($a.Name)').Id; (Invoke-SandboxCommand '$($a.Name)' 'echo there').Stdout.Trim()" | Should -Be $a.Id, 'there'
     }
@@ -161,6 +169,54 @@ Describe 'Remove-Sandbox' -Skip:$skip {
         Remove-Sandbox $s -Force
         $failure = { Invoke-SandboxCommand $s 'true' -ErrorAction Stop } | Should -Throw -PassThru
         $failure.FullyQualifiedErrorId | Should -Match '^DoSandbox\.(SandboxNotFound|SandboxEnded),'
+    }
+}
+
+Describe 'A sandbox where a path of this machine is expected' -Skip:$skip {
+    BeforeAll {
+        # A file has the sandbox's name: it is what must not be touched.
+        $work = New-WorkFolder
+        Push-Location $work
+        $s = New-Sandbox -Name (New-TestName)
+        'of the host' > "$work/$($s.Name)"
+    }
+    AfterAll {
+        Pop-Location
+        $s | Remove-Sandbox -Force
+    }
+
+    It 'names no file for <_>' -ForEach 'Remove-Item', 'Get-Content', 'Get-ChildItem', 'Get-Item', 'Clear-Content', 'Copy-Item -Destination ./copied', 'Move-Item -Destination ./moved',
+    'Rename-Item -NewName renamed', 'Set-Content -Value x', 'Resolve-Path', 'Get-FileHash' {
+        $output = & ([scriptblock]::Create("param(`$s) try { `$s | $_ -ErrorAction SilentlyContinue } catch { `"`$_`" }")) $s 2>&1 3>$null
+        "$output" | Should -Not -BeLike '*of the host*'
+        Get-Content -LiteralPath "$work/$($s.Name)" | Should -Be 'of the host'
+        (Get-ChildItem $work).Count | Should -Be 1
+    }
+
+    It 'names no file as an argument' {
+        Remove-Item $s -ErrorAction SilentlyContinue
+        Remove-Item -LiteralPath $s -ErrorAction SilentlyContinue
+        Get-Content $s -ErrorAction SilentlyContinue | Should -BeNullOrEmpty
+        Get-ChildItem $s -ErrorAction SilentlyContinue | Should -BeNullOrEmpty
+        Get-Content -LiteralPath "$work/$($s.Name)" | Should -Be 'of the host'
+    }
+
+    It 'is still found by its text' {
+        "$s" | Should -BeExactly "Sandbox:/$($s.Name)"
+        (Get-Sandbox "$s").Id | Should -Be $s.Id
+        ($s | Get-Sandbox).Id | Should -Be $s.Id
+        (Wait-Sandbox "$s").Id | Should -Be $s.Id
+        (Invoke-SandboxCommand "$s" 'echo found').Stdout | Should -BeExactly "found`n"
+        'x' > "$TestDrive/x.txt"
+        (Send-SandboxFile "$s" "$TestDrive/x.txt" /tmp/).SandboxId | Should -Be $s.Id
+        $gone = New-Sandbox
+        Remove-Sandbox "$gone" -Force
+        Get-Sandbox -ErrorAction Stop | Where-Object Id -eq $gone.Id | Should -BeNullOrEmpty
+    }
+
+    It 'is named without it in questions and messages' {
+        Invoke-Pwsh "Import-Module '$(Get-ManifestPath)'; Get-Sandbox '$($s.Name)' | Remove-Sandbox -WhatIf; Remove-Sandbox 'Sandbox:/$($s.Name)' -WhatIf" |
+            ForEach-Object { "$_" | Should -BeLike "*target `"$($s.Name)`"*" }
     }
 }
 

@@ -53,6 +53,6 @@ public sealed record Sandbox
     /// <summary>Since it was made, now.</summary>
     public TimeSpan Age => DateTimeOffset.UtcNow - CreatedAt;
 
-    /// <inheritdoc/>
-    public override string ToString() => Name;
+    /// <summary>The name behind <c>Sandbox:/</c>. Never the bare name: Remove-Item and the like would take it for a file of the host.</summary>
+    public override string ToString() => $"Sandbox:/{Name}";
 }

@@ -17,6 +17,9 @@ public sealed class SandboxTransformationAttribute : ArgumentTransformationAttri
     /// <summary>True where a file stands for the sandbox that holds it.</summary>
     public bool AcceptFiles { get; set; } = true;
 
+    /// <summary>True where files of this machine may stand in the sandbox's place, because sandboxes come from the pipeline.</summary>
+    public bool AcceptHostFiles { get; set; }
+
     /// <inheritdoc/>
     public override object Transform(EngineIntrinsics engineIntrinsics, object inputData)
     {
@@ -68,6 +71,10 @@ public sealed class SandboxTransformationAttribute : ArgumentTransformationAttri
                 throw new ArgumentTransformationMetadataException("A sandbox is missing here: give a sandbox object, an id or a name.");
             case SandboxFile when !AcceptFiles:
                 throw new ArgumentTransformationMetadataException("This is a file in a sandbox, not a sandbox.");
+            case SandboxFile { SandboxId: { Length: > 0 } id, FullName: var fullName }:
+                return new SandboxReference(id) { SandboxFile = fullName };
+            case FileSystemInfo file when AcceptHostFiles:
+                return new SandboxReference(file.FullName) { HostFile = file.FullName };
             case FileSystemInfo:
                 throw new ArgumentTransformationMetadataException("This is a file of this machine, not a sandbox.");
         }

@@ -57,7 +57,7 @@ public sealed class GetSandboxCommand : AsyncSandboxCmdlet
 
     private async Task GetByNameAsync()
     {
-        var patterns = Array.ConvertAll(Name ?? ["*"], name => (Text: name, Pattern: WildcardPattern.Get(name, WildcardOptions.CultureInvariant)));
+        var patterns = Array.ConvertAll(Array.ConvertAll(Name ?? ["*"], SandboxReference.NameIn), name => (Text: name, Pattern: WildcardPattern.Get(name, WildcardOptions.CultureInvariant)));
         var missing = patterns.Where(pattern => !WildcardPattern.ContainsWildcardCharacters(pattern.Text)).Select(pattern => pattern.Text).ToHashSet(StringComparer.Ordinal);
         foreach (var backend in Backends())
         {

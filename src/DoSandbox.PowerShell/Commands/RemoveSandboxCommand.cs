@@ -20,7 +20,7 @@ public sealed class RemoveSandboxCommand : AsyncSandboxCmdlet
     /// <inheritdoc/>
     protected override void ProcessRecord()
     {
-        var approved = Array.FindAll(Sandbox, sandbox => ShouldProcessOrForce(Display.OneLine(sandbox.ToString()), "Remove sandbox and everything in it", Force));
+        var approved = Array.FindAll(Sandbox, sandbox => ShouldProcessOrForce(Display.OneLine(sandbox.Name), "Remove sandbox and everything in it", Force));
         if (approved.Length == 0)
         {
             return;

@@ -34,6 +34,8 @@ internal static class ErrorRecords
         UnauthorizedAccessException => new SandboxException(SandboxErrorCode.PermissionDenied, exception.Message, inner: exception),
         FileNotFoundException or DirectoryNotFoundException or System.Management.Automation.DriveNotFoundException or ItemNotFoundException
             => new SandboxException(SandboxErrorCode.FileNotFound, exception.Message, inner: exception),
+        WildcardPatternException => new SandboxException(SandboxErrorCode.InvalidArgument, exception.Message,
+            "Put a backtick before a [ that is meant itself, in single quotes, or use -Id or -LiteralPath where there is one.", exception),
         _ => new SandboxException(SandboxErrorCode.Internal, exception.Message, inner: exception),
     };
 }
