@@ -122,10 +122,83 @@ Describe 'Send-SandboxFile' -Skip:$skip {
         @{ Case = 'no sandbox'; Call = { Send-SandboxFile -Path ./x -Destination /tmp/ -ErrorAction Stop } }
         @{ Case = 'a relative destination'; Call = { Send-SandboxFile $s ./x app/ -ErrorAction Stop } }
         @{ Case = 'a number from the pipeline'; Call = { 1 | Send-SandboxFile $s /tmp/ -ErrorAction Stop } }
+        @{ Case = 'a file of this machine as the sandbox'; Call = { Send-SandboxFile (Get-Item x) x /tmp/ -ErrorAction Stop } }
+        @{ Case = 'sandboxes both ways'; Call = { $s | Send-SandboxFile $other x /tmp/ -ErrorAction Stop } }
     ) {
         'x' > "$work/x"
         $failure = $Call | Should -Throw -PassThru
         $failure.FullyQualifiedErrorId | Should -BeLike 'DoSandbox.InvalidArgument,*'
+    }
+
+    It 'takes a destination that is not there as a directory where several sources go: <Case>' -ForEach @(
+        @{ Case = 'a pattern'; Call = { Send-SandboxFile $s *.txt "$into/src" -Force } }
+        @{ Case = 'a list'; Call = { Send-SandboxFile $s a.txt, b.txt, c.txt "$into/src" -Force } }
+        @{ Case = 'literal paths'; Call = { Send-SandboxFile $s -LiteralPath a.txt, b.txt, c.txt -Destination "$into/src" -Force } }
+        @{ Case = 'a pattern behind a sandbox'; Call = { $s | Send-SandboxFile *.txt "$into/src" -Force } }
+    ) {
+        'a', 'b', 'c' | ForEach-Object { $_ > "$work/$_.txt" }
+        (& $Call).FullName | Should -Be "$into/src/a.txt", "$into/src/b.txt", "$into/src/c.txt"
+        (Invoke-SandboxCommand $s "cd $into/src && cat a.txt b.txt c.txt").Stdout | Should -BeExactly "a`nb`nc`n"
+    }
+
+    It 'takes it as a directory for a pattern that finds one file too, and refuses what is a file there' {
+        'a' > "$work/a.txt"
+        (Send-SandboxFile $s *.txt "$into/one").FullName | Should -BeExactly "$into/one/a.txt"
+        { Send-SandboxFile $s *.txt "$into/one/a.txt" -Force -ErrorAction Stop } | Should -Throw -ErrorId 'DoSandbox.NotADirectory*'
+        (Invoke-SandboxCommand $s "cat $into/one/a.txt").Stdout | Should -BeExactly "a`n"
+    }
+
+    It 'sends one file to several sandboxes under the name that is given' {
+        'a' > "$work/a.txt"
+        $sent = Send-SandboxFile $s, $other a.txt "$into/name"
+        $sent.FullName | Should -Be "$into/name", "$into/name"
+        $sent.SandboxId | Should -Be $s.Id, $other.Id
+    }
+
+    It 'never overwrites what the same call has sent: <Case>' -ForEach @(
+        @{ Case = 'piped files'; Call = { Get-ChildItem *.txt | Send-SandboxFile $s "$into/src" -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'src' }
+        @{ Case = 'piped paths'; Call = { 'a.txt', './b.txt', 'c.txt' | Send-SandboxFile $s "$into/src" -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'src' }
+        @{ Case = 'files of one name'; Call = { Send-SandboxFile $s a.txt, x/a.txt, y/a.txt "$into/" -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'a.txt' }
+        @{ Case = 'piped files of one name'; Call = { Get-Item a.txt, x/a.txt, y/a.txt | Send-SandboxFile $s "$into/" -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'a.txt' }
+        @{ Case = 'directories, the second into the first'; Call = { Get-Item a.txt, x, y | Where-Object PSIsContainer | Send-SandboxFile $s "$into/src" -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures; $failures[0] }; Keeps = 'src/a.txt'; Content = 'x' }
+    ) {
+        'a', 'b', 'c' | ForEach-Object { $_ > "$work/$_.txt" }
+        $null = New-Item -ItemType Directory "$work/x", "$work/y"
+        'x', 'y' | ForEach-Object { $_ > "$work/$_/a.txt" }
+        $null, $failures = & $Call
+        $failures.FullyQualifiedErrorId | Should -Be ('DoSandbox.FileExists,DoSandbox.PowerShell.Commands.SendSandboxFileCommand', 'DoSandbox.FileExists,DoSandbox.PowerShell.Commands.SendSandboxFileCommand')
+        (Invoke-SandboxCommand $s "cat $into/$Keeps").Stdout | Should -BeExactly "$($Content ?? 'a')`n"
+    }
+
+    It 'takes several files by position behind a sandbox: <Case>' -ForEach @(
+        @{ Case = 'paths'; Call = { $s | Send-SandboxFile a.txt, b.txt "$into/" } }
+        @{ Case = 'paths, destination by name'; Call = { $s | Send-SandboxFile a.txt, b.txt -Destination "$into/" } }
+        @{ Case = 'files'; Call = { $s | Send-SandboxFile (Get-ChildItem *.txt) "$into/" } }
+        @{ Case = 'files, destination by name'; Call = { $s | Send-SandboxFile (Get-ChildItem *.txt) -Destination "$into/" } }
+        @{ Case = 'a path and a file'; Call = { $s | Send-SandboxFile a.txt, (Get-Item b.txt) "$into/" } }
+    ) {
+        'a', 'b' | ForEach-Object { $_ > "$work/$_.txt" }
+        (& $Call).FullName | Should -Be "$into/a.txt", "$into/b.txt"
+    }
+
+    It 'sends a file object by its exact name' {
+        [IO.File]::WriteAllText("$work/back\slash", 'backslash')
+        $file = [IO.FileInfo]::new("$work/back\slash")
+        ($file | Send-SandboxFile $s "$into/").FullName | Should -BeExactly "$into/back\slash"
+        ($s | Send-SandboxFile $file "$into/" -Force).FullName | Should -BeExactly "$into/back\slash"
+        (Invoke-SandboxCommand $s "cat '$into/back\slash'").Stdout | Should -BeExactly 'backslash'
+    }
+
+    It 'goes on after a path that is not there: <Case>' -ForEach @(
+        @{ Case = 'piped'; Call = { 'a.txt', 'missing.txt', 'b.txt' | Send-SandboxFile $s "$into/" -ErrorVariable failures -ErrorAction SilentlyContinue; $failures } }
+        @{ Case = 'listed'; Call = { Send-SandboxFile $s a.txt, missing.txt, b.txt "$into/" -ErrorVariable failures -ErrorAction SilentlyContinue; $failures } }
+        @{ Case = 'literal'; Call = { Send-SandboxFile $s -LiteralPath a.txt, missing.txt, b.txt -Destination "$into/" -ErrorVariable failures -ErrorAction SilentlyContinue; $failures } }
+        @{ Case = 'deleted'; Call = { (Get-Item a.txt, gone.txt, b.txt) | ForEach-Object { Remove-Item gone.txt -ErrorAction Ignore; $_ } | Send-SandboxFile $s "$into/" -ErrorVariable failures -ErrorAction SilentlyContinue; $failures } }
+    ) {
+        'a', 'b', 'gone' | ForEach-Object { $_ > "$work/$_.txt" }
+        $all = & $Call
+        ($all | Where-Object { $_ -is $fileType }).Name | Should -Be 'a.txt', 'b.txt'
+        ($all | Where-Object { $_ -is [System.Management.Automation.ErrorRecord] }).FullyQualifiedErrorId | Should -BeLike 'DoSandbox.FileNotFound,*'
     }
 
     It 'sends nothing with -WhatIf' {
@@ -197,6 +270,55 @@ Describe 'Get-SandboxFile' -Skip:$skip {
         $failure.FullyQualifiedErrorId | Should -BeLike 'DoSandbox.FileExists,*'
         Get-Content "$work/b.csv" | Should -Be 'mine'
         Get-SandboxFile $s "$from/b.csv" -Force | Get-Content | Should -Be 'b'
+    }
+
+    It 'takes a destination that is not there as a directory where several files come: <Case>' -ForEach @(
+        @{ Case = 'a pattern'; Call = { Get-SandboxFile $s "$from/sent/*" ./results -Force } }
+        @{ Case = 'a list'; Call = { Get-SandboxFile $s "$from/sent/a", "$from/sent/b" ./results -Force } }
+        @{ Case = 'literal paths'; Call = { Get-SandboxFile $s -LiteralPath "$from/sent/a", "$from/sent/b" -Destination ./results -Force } }
+        @{ Case = 'a list behind a sandbox'; Call = { $s | Get-SandboxFile "$from/sent/a", "$from/sent/b" ./results -Force } }
+        @{ Case = 'files behind a sandbox'; Call = { $s | Get-SandboxFile $sent ./results -Force } }
+    ) {
+        'a', 'b' | ForEach-Object { $_ > "$work/$_" }
+        $sent = Send-SandboxFile $s a, b "$from/sent/" -Force
+        (& $Call).FullName | Should -Be "$work/results/a", "$work/results/b"
+        Get-Content "$work/results/a" | Should -Be 'a'
+        Get-Content "$work/results/b" | Should -Be 'b'
+    }
+
+    It 'takes it as a directory for a pattern that finds one file too' {
+        (Get-SandboxFile $s "$from/b.*" ./results).FullName | Should -BeExactly "$work/results/b.csv"
+    }
+
+    It 'never overwrites what the same call has fetched: <Case>' -ForEach @(
+        @{ Case = 'piped paths'; Call = { "$from/b.csv", "$from/a.csv", "$from/tree/hi" | Get-SandboxFile $s ./results -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'results'; Refused = 2 }
+        @{ Case = 'several sandboxes'; Call = { Get-SandboxFile $s, $other "$from/b.csv" ./results -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'results/b.csv'; Refused = 1 }
+        @{ Case = 'piped sandboxes'; Call = { $s, $other | Get-SandboxFile "$from/b.csv" ./results -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'results'; Refused = 1 }
+        @{ Case = 'files of one name'; Call = { Get-SandboxFile $s "$from/b.csv", "$from/same/b.csv" ./results/ -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'results/b.csv'; Refused = 1 }
+        @{ Case = 'files of one name, by a pattern'; Call = { Get-SandboxFile $s "$from/b.csv", "$from/same/*" -Force -ErrorVariable failures -ErrorAction SilentlyContinue; $failures }; Keeps = 'b.csv'; Refused = 1 }
+    ) {
+        $null = $s, $other | Invoke-SandboxCommand "mkdir -p $from/same; echo same > $from/same/b.csv"
+        $null = Invoke-SandboxCommand $other "echo other > $from/b.csv"
+        $null, $failures = & $Call
+        @($failures).Count | Should -Be $Refused
+        $failures.FullyQualifiedErrorId | Should -BeLike 'DoSandbox.FileExists,*'
+        Get-Content "$work/$Keeps" | Should -Be 'b'
+    }
+
+    It 'fetches a file with a backslash in its name' {
+        $null = Invoke-SandboxCommand $s "echo odd > '$from/back\slash'"
+        $file = Get-SandboxFile $s "$from/back\slash" ./odd/ -ErrorAction Stop
+        $file | Should -BeOfType IO.FileInfo
+        $file.FullName | Should -BeExactly "$work/odd/back\slash"
+        $file.PSPath | Should -BeLike '*FileSystem::*'
+        [IO.File]::ReadAllText($file.FullName) | Should -BeExactly "odd`n"
+    }
+
+    It 'goes on after a path that is not there' {
+        ("$from/a.csv", "$from/none", "$from/b.csv" | Get-SandboxFile $s ./go/ -ErrorVariable failures -ErrorAction SilentlyContinue).Name | Should -Be 'a.csv', 'b.csv'
+        (Get-SandboxFile $s "$from/a.csv", "$from/none", "$from/b.csv" ./go2/ -ErrorVariable +failures -ErrorAction SilentlyContinue).Name | Should -Be 'a.csv', 'b.csv'
+        $failures.Count | Should -Be 2
+        $failures.FullyQualifiedErrorId | Should -BeLike 'DoSandbox.FileNotFound,*'
     }
 
     It 'fetches nothing with -WhatIf' {

@@ -41,6 +41,11 @@ internal static class HostPaths
             throw new SandboxException(SandboxErrorCode.InvalidArgument, exception.Message, "Name a path of this machine.", exception);
         }
 
+        catch (WildcardPatternException exception)
+        {
+            throw new SandboxException(SandboxErrorCode.InvalidArgument, exception.Message, "A name with [ in it needs -LiteralPath.", exception);
+        }
+
         return found.Count > 0
             ? found
             : throw new SandboxException(SandboxErrorCode.FileNotFound, $"Nothing on this machine is '{path}'.",

@@ -13,10 +13,11 @@ namespace DoSandbox.PowerShell.Commands;
 /// </summary>
 public abstract class SandboxFileCommand : AsyncSandboxCmdlet
 {
+    private readonly Dictionary<string, string> _written = new(StringComparer.Ordinal);
     private bool _usesPipeline;
 
     [Parameter(Position = 0)]
-    [SandboxTransformation]
+    [SandboxTransformation(AcceptHostFiles = true)]
     [ArgumentCompleter(typeof(SandboxNameCompleter))]
     public SandboxReference[]? Sandbox { get; set; }
 
@@ -60,11 +61,16 @@ public abstract class SandboxFileCommand : AsyncSandboxCmdlet
     {
         try
         {
-            var job = _usesPipeline ? FromPipeline(InputObject) : new TransferJob(Sandbox ?? [], Path ?? [], LiteralPath ?? [], Destination);
-            if (job.Sandboxes.Count == 0 || job.Paths.Count + job.LiteralPaths.Count == 0 || (job.Destination ??= DefaultDestination) is null)
+            var job = _usesPipeline ? FromPipeline(InputObject) : new TransferJob(Sandbox ?? [], Sources(), Destination);
+            if (job.Sandboxes.Count == 0 || job.Sources.Count == 0 || (job.Destination ??= DefaultDestination) is null)
             {
                 throw new SandboxException(SandboxErrorCode.InvalidArgument,
-                    $"There is no {(job.Sandboxes.Count == 0 ? "sandbox" : job.Destination is null && job.Paths.Count + job.LiteralPaths.Count > 0 ? "destination" : "path")} given.", Example);
+                    $"There is no {(job.Sandboxes.Count == 0 ? "sandbox" : job.Sources.Count == 0 ? "path" : "destination")} given.", Example);
+            }
+
+            if (job.Sandboxes.FirstOrDefault(sandbox => sandbox.HostFile is not null) is { HostFile: var file })
+            {
+                throw new SandboxException(SandboxErrorCode.InvalidArgument, $"'{Display.OneLine(file)}' is a file of this machine, not a sandbox.", Example);
             }
 
             Transfer(job);
@@ -117,16 +123,46 @@ public abstract class SandboxFileCommand : AsyncSandboxCmdlet
             }
         });
 
+    /// <summary>
+    /// Refuses a target that this call has written already, as files of one name or under one new name would overwrite each other, -Force or not.
+    /// A file that the same call wrote is never taken for the directory of the next one either.
+    /// </summary>
+    /// <param name="side">Where the target is: a sandbox's id, or empty for this machine.</param>
+    /// <param name="target">The destination without a / at its end.</param>
+    /// <param name="namesDirectory">True when the destination says that it is a directory.</param>
+    /// <param name="inside">The target where the destination is a directory.</param>
+    /// <param name="source">What would be written.</param>
+    private protected void RefuseOverwrite(string side, string target, bool namesDirectory, string inside, string source)
+    {
+        if ((!namesDirectory && _written.TryGetValue(Key(side, target), out var earlier)) || _written.TryGetValue(Key(side, inside), out earlier))
+        {
+            throw new SandboxException(SandboxErrorCode.FileExists,
+                $"'{Display.OneLine(source)}' would overwrite what this call has written of '{Display.OneLine(earlier)}'.",
+                namesDirectory ? "Give each a destination of its own." : "For several files use a destination that ends with /.");
+        }
+    }
+
+    /// <summary>Remembers what was written, for <see cref="RefuseOverwrite"/>.</summary>
+    private protected void Written(string side, string target, string source) => _written[Key(side, target)] = source;
+
+    private static string Key(string side, string path) =>
+        $"{side}\0{(side.Length == 0 && (OperatingSystem.IsWindows() || OperatingSystem.IsMacOS()) ? path.ToUpperInvariant() : path)}";
+
+    private List<TransferSource> Sources() =>
+        [.. (Path ?? []).Select(path => new TransferSource(path, TransferSourceKind.Pattern)), .. (LiteralPath ?? []).Select(path => new TransferSource(path, TransferSourceKind.Literal))];
+
     private TransferJob FromPipeline(PSObject? item)
     {
         if (item is not null && SandboxTransformationAttribute.FromSandboxObject(item) is { } sandbox)
         {
+            // Without a sandbox of its own, what stands in its place is what stands next otherwise.
+            var given = Sandbox is not null && Array.TrueForAll(Sandbox, static reference => !reference.IsObject) ? Sandbox : null;
             return (Sandbox, Path, Destination) switch
             {
-                (null, _, _) => new TransferJob([sandbox], Path ?? [], LiteralPath ?? [], Destination),
-                ([{ IsObject: false } first], null, _) when LiteralPath is null => new TransferJob([sandbox], [first.ToString()], [], Destination),
-                ([{ IsObject: false } first], null, null) => new TransferJob([sandbox], [], LiteralPath ?? [], first.ToString()),
-                ([{ IsObject: false } first], [var second], null) when LiteralPath is null => new TransferJob([sandbox], [first.ToString()], [], second),
+                (null, _, _) => new TransferJob([sandbox], Sources(), Destination),
+                (_, null, _) when given is not null && LiteralPath is null => new TransferJob([sandbox], Array.ConvertAll(given, FromPlace), Destination),
+                (_, null, null) when given is [var first] => new TransferJob([sandbox], Sources(), first.ToString()),
+                (_, [var second], null) when given is not null && LiteralPath is null => new TransferJob([sandbox], Array.ConvertAll(given, FromPlace), second),
                 _ => throw new SandboxException(SandboxErrorCode.InvalidArgument, "Sandboxes come from the pipeline, and -Sandbox names others.",
                     "Give the sandboxes one way: from the pipeline or with -Sandbox."),
             };
@@ -153,6 +189,9 @@ public abstract class SandboxFileCommand : AsyncSandboxCmdlet
         return file with { Sandboxes = Sandbox ?? file.Sandboxes, Destination = Destination ?? Path?[0] };
     }
 
+    /// <summary>What a thing names that stands in the sandbox's place.</summary>
+    private protected abstract TransferSource FromPlace(SandboxReference given);
+
     private sealed class TransferProgressAdapter(IProgress<SandboxProgress> inner, string activity) : IProgress<TransferProgress>
     {
         public void Report(TransferProgress value) => inner.Report(new SandboxProgress(activity,
@@ -162,7 +201,22 @@ public abstract class SandboxFileCommand : AsyncSandboxCmdlet
 }
 
 /// <summary>What is transferred, and where to.</summary>
-internal sealed record TransferJob(IReadOnlyList<SandboxReference> Sandboxes, IReadOnlyList<string> Paths, IReadOnlyList<string> LiteralPaths, string? Destination)
+internal sealed record TransferJob(IReadOnlyList<SandboxReference> Sandboxes, IReadOnlyList<TransferSource> Sources, string? Destination)
 {
     public string? Destination { get; set; } = Destination;
+}
+
+/// <summary>A path as it was given.</summary>
+internal readonly record struct TransferSource(string Path, TransferSourceKind Kind);
+
+internal enum TransferSourceKind
+{
+    /// <summary>Wildcards are expanded.</summary>
+    Pattern,
+
+    /// <summary>Nothing in it is a wildcard.</summary>
+    Literal,
+
+    /// <summary>The full path of a file object: not even PowerShell's own rules for paths apply.</summary>
+    Exact,
 }

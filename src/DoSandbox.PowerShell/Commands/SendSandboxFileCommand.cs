@@ -1,5 +1,7 @@
 using System.Management.Automation;
+using DoSandbox.Errors;
 using DoSandbox.Files;
+using DoSandbox.PowerShell.Pipeline;
 
 namespace DoSandbox.PowerShell.Commands;
 
@@ -15,22 +17,35 @@ public sealed class SendSandboxFileCommand : SandboxFileCommand
 
     private protected override TransferJob? FromFile(PSObject item) => item.BaseObject switch
     {
-        FileSystemInfo file => new TransferJob([], [], [file.FullName], null),
-        string path => new TransferJob([], [path], [], null),
-        _ when item.Properties["PSPath"]?.Value is string path => new TransferJob([], [], [path], null),
+        FileSystemInfo file => new TransferJob([], [new TransferSource(file.FullName, TransferSourceKind.Exact)], null),
+        string path => new TransferJob([], [new TransferSource(path, TransferSourceKind.Pattern)], null),
+        _ when item.Properties["PSPath"]?.Value is string path => new TransferJob([], [new TransferSource(path, TransferSourceKind.Literal)], null),
         _ => null,
+    };
+
+    private protected override TransferSource FromPlace(SandboxReference given) => given switch
+    {
+        { HostFile: { } file } => new TransferSource(file, TransferSourceKind.Exact),
+        { SandboxFile: { } file } => throw new SandboxException(SandboxErrorCode.InvalidArgument, $"'{Display.OneLine(file)}' is a file in a sandbox, not one of this machine.", Example),
+        _ => new TransferSource(given.ToString(), TransferSourceKind.Pattern),
     };
 
     private protected override void Transfer(TransferJob job)
     {
-        // Host paths are resolved here: only the pipeline thread knows the current location and the drives.
-        var sources = job.Paths.SelectMany(path => this.ResolveHostWildcards(path)).Concat(job.LiteralPaths.Select(path => this.ResolveHostPath(path))).ToList();
+        var sources = Resolve(job.Sources);
+        var destination = job.Destination!;
+        if (!SandboxPath.NamesDirectory(destination)
+            && (sources.Count > 1 || job.Sources.Count > 1 || job.Sources.Any(source => source.Kind == TransferSourceKind.Pattern && WildcardPattern.ContainsWildcardCharacters(source.Path))))
+        {
+            destination += "/";
+        }
+
         var approved = new List<(SandboxReference Sandbox, string Source)>();
         foreach (var sandbox in job.Sandboxes)
         {
             foreach (var source in sources)
             {
-                if (ShouldProcess(Display.OneLine($"{sandbox}:{job.Destination}"), $"Send '{Display.OneLine(source)}'"))
+                if (ShouldProcess(Display.OneLine($"{sandbox.Name}:{destination}"), $"Send '{Display.OneLine(source)}'"))
                 {
                     approved.Add((sandbox, source));
                 }
@@ -48,10 +63,18 @@ public sealed class SendSandboxFileCommand : SandboxFileCommand
             {
                 await TransferOneAsync(reference, async (sandbox, connection, options) =>
                 {
+                    var target = SandboxPath.Normalize(destination);
+                    var name = System.IO.Path.GetFileName(System.IO.Path.TrimEndingDirectorySeparator(source));
+                    RefuseOverwrite(sandbox.Id, target, SandboxPath.NamesDirectory(destination), SandboxPath.Combine(target, name), source);
                     var written = 0;
-                    await foreach (var file in SandboxTransfer.UploadAsync(connection, source, job.Destination!, options, StopToken).ConfigureAwait(false))
+                    await foreach (var file in SandboxTransfer.UploadAsync(connection, source, destination, options, StopToken).ConfigureAwait(false))
                     {
-                        if (written++ == 0 || PassThru)
+                        if (written++ == 0)
+                        {
+                            Written(sandbox.Id, file.FullName, source);
+                        }
+
+                        if (written == 1 || PassThru)
                         {
                             await WriteAsync(file with { SandboxId = sandbox.Id }).ConfigureAwait(false);
                         }
@@ -59,5 +82,35 @@ public sealed class SendSandboxFileCommand : SandboxFileCommand
                 }).ConfigureAwait(false);
             }
         });
+    }
+
+    // Here, as only the pipeline thread knows the current location and the drives. A path that is not there does not keep the others from their turn.
+    private List<string> Resolve(IReadOnlyList<TransferSource> sources)
+    {
+        var found = new List<string>();
+        foreach (var source in sources)
+        {
+            try
+            {
+                switch (source.Kind)
+                {
+                    case TransferSourceKind.Pattern:
+                        found.AddRange(this.ResolveHostWildcards(source.Path));
+                        break;
+                    case TransferSourceKind.Literal:
+                        found.Add(this.ResolveHostPath(source.Path));
+                        break;
+                    default:
+                        found.Add(source.Path);
+                        break;
+                }
+            }
+            catch (SandboxException exception) when (exception.Code == SandboxErrorCode.FileNotFound)
+            {
+                WriteError(ErrorRecords.From(exception, source.Path));
+            }
+        }
+
+        return found;
     }
 }
