@@ -192,8 +192,29 @@ Describe 'The result' -Skip:$skip {
         $failure.CategoryInfo.Category | Should -Be 'OperationTimeout'
         $failure.Exception.Result.Stdout | Should -BeExactly "before`n"
         $failure.ErrorDetails.RecommendedAction | Should -BeLike '*-TimeoutSec*'
-        $global:LASTEXITCODE | Should -BeNullOrEmpty
+        $global:LASTEXITCODE | Should -Be 124
         Wait-Until { -not (Get-MarkedProcess $marker) } | Should -BeTrue
+    }
+
+    It 'leaves no exit code 0 behind: <Case>' -ForEach @(
+        @{ Case = 'a sandbox that is not there'; Call = { Invoke-SandboxCommand 'no-such-sandbox' 'true' -ErrorAction SilentlyContinue } }
+        @{ Case = 'no command'; Call = { try { Invoke-SandboxCommand $s -ErrorAction Stop } catch { $null = $_ } } }
+        @{ Case = 'a command that does not start'; Call = { Invoke-SandboxCommand $s 'true' -WorkingDirectory /no/such -ErrorAction SilentlyContinue } }
+        @{ Case = 'no sandbox from the pipeline'; Call = { Get-Sandbox 'no-such-*' | Invoke-SandboxCommand 'true' } }
+        @{ Case = 'a sandbox that ended'; Call = { $gone = New-Sandbox; Remove-Sandbox $gone -Force; $gone | Invoke-SandboxCommand 'true' -ErrorAction SilentlyContinue } }
+        @{ Case = 'one that works, then one that is not there'; Call = { $null = Invoke-SandboxCommand $s.Name, 'no-such-sandbox' 'true' -ErrorAction SilentlyContinue } }
+    ) {
+        $global:LASTEXITCODE = 0
+        & $Call
+        $global:LASTEXITCODE | Should -Be 1
+    }
+
+    It 'leaves the exit code alone with -WhatIf' {
+        $global:LASTEXITCODE = 42
+        Invoke-SandboxCommand $s 'true' -WhatIf
+        $s | Invoke-SandboxCommand 'true' -WhatIf
+        & { $WhatIfPreference = $true; Invoke-SandboxCommand $s 'true' }
+        $global:LASTEXITCODE | Should -Be 42
     }
 
     It 'goes on with the next sandbox after one that fails' {
@@ -220,6 +241,24 @@ Describe '-Stream' -Skip:$skip {
         Invoke-SandboxCommand $s 'echo now; sleep 30' -Stream | Select-Object -First 1 | ForEach-Object { $first = $_.Text }
         $first | Should -Be 'now'
         $clock.Elapsed.TotalSeconds | Should -BeLessThan 10
+    }
+
+    It 'reads the pipeline on while the command floods a slow reader' {
+        $flooded = [Threading.ManualResetEventSlim]::new()
+        $readOn = [Threading.ManualResetEventSlim]::new()
+        $shell = [powershell]::Create()
+        try {
+            $null = $shell.AddScript('param($manifest, $name, $flooded, $readOn) Import-Module $manifest
+                & { while (-not $flooded.Wait(20)) { "more" }; 1..5; $readOn.Set() } | Invoke-SandboxCommand $name "yes & cat > /dev/null" -Stream |
+                    ForEach-Object { $flooded.Set(); [Threading.Thread]::Sleep(2) }')
+            $null = (Get-ManifestPath), $s.Name, $flooded, $readOn | ForEach-Object { $shell.AddArgument($_) }
+            $null = $shell.BeginInvoke()
+            $readOn.Wait(20000) | Should -BeTrue
+        }
+        finally {
+            $shell.Stop()
+            $shell.Dispose()
+        }
     }
 
     It 'hands on 100,000 lines in order' {

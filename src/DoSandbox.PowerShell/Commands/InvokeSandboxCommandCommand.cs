@@ -14,6 +14,8 @@ namespace DoSandbox.PowerShell.Commands;
 [OutputType(typeof(CommandResult), typeof(CommandOutput))]
 public sealed class InvokeSandboxCommandCommand : AsyncSandboxCmdlet
 {
+    private const int NoExitCode = 1;
+    private const int TimedOut = 124;
     private const string Example = "Write: Invoke-SandboxCommand <sandbox> '<command>', or: <sandbox> | Invoke-SandboxCommand '<command>'.";
 
     private CommandRequest? _request;
@@ -54,6 +56,12 @@ public sealed class InvokeSandboxCommandCommand : AsyncSandboxCmdlet
     /// <inheritdoc/>
     protected override void BeginProcessing()
     {
+        // First, so that no failure leaves the 0 of an earlier command behind.
+        if (!IsWhatIf)
+        {
+            SetLastExitCode(NoExitCode);
+        }
+
         try
         {
             var command = Command;
@@ -156,7 +164,7 @@ public sealed class InvokeSandboxCommandCommand : AsyncSandboxCmdlet
         }
     }
 
-    private bool Approve(SandboxReference sandbox) => ShouldProcess(Display.OneLine(sandbox.ToString()), $"Run '{Display.OneLine(_request!.Command)}'");
+    private bool Approve(SandboxReference sandbox) => ShouldProcess(Display.OneLine(sandbox.Name), $"Run '{Display.OneLine(_request!.Command)}'");
 
     private void RunFromPipeline(SandboxReference? sandbox)
     {
@@ -218,8 +226,8 @@ public sealed class InvokeSandboxCommandCommand : AsyncSandboxCmdlet
 
     private Task RunInAsync(SandboxReference reference, Stream? stdin) => ForOneAsync(reference.Target, async () =>
     {
+        await InvokeAsync(() => SetLastExitCode(NoExitCode)).ConfigureAwait(false);
         var sandbox = await reference.ResolveAsync(Directory, StopToken).ConfigureAwait(false);
-        await InvokeAsync(() => SetLastExitCode(null)).ConfigureAwait(false);
         CommandResult end;
         try
         {
@@ -231,11 +239,16 @@ public sealed class InvokeSandboxCommandCommand : AsyncSandboxCmdlet
         }
         catch (SandboxException exception)
         {
+            if (exception.Code == SandboxErrorCode.CommandTimedOut)
+            {
+                await InvokeAsync(() => SetLastExitCode(TimedOut)).ConfigureAwait(false);
+            }
+
             await WriteErrorAsync(ErrorRecords.From(exception, sandbox.Id)).ConfigureAwait(false);
             return;
         }
 
-        await InvokeAsync(() => SetLastExitCode(end.ExitCode)).ConfigureAwait(false);
+        await InvokeAsync(() => SetLastExitCode(end.ExitCode ?? NoExitCode)).ConfigureAwait(false);
         if (!Stream)
         {
             await WriteAsync(end).ConfigureAwait(false);
@@ -264,6 +277,5 @@ public sealed class InvokeSandboxCommandCommand : AsyncSandboxCmdlet
         throw new SandboxException(SandboxErrorCode.OutcomeUnknown, "The command's output ended without saying how the command ended.");
     }
 
-    // null until the command has an exit code: a caller that compares with 0 must not read that of an earlier command.
-    private void SetLastExitCode(int? exitCode) => SessionState.PSVariable.Set("global:LASTEXITCODE", exitCode);
+    private void SetLastExitCode(int exitCode) => SessionState.PSVariable.Set("global:LASTEXITCODE", exitCode);
 }

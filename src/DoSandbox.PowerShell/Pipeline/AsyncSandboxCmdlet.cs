@@ -13,10 +13,12 @@ public abstract class AsyncSandboxCmdlet : PSCmdlet, IDisposable
 {
     private const int ChannelCapacity = 256;
     private static readonly TimeSpan StopGrace = TimeSpan.FromSeconds(2.5);
+    private static readonly TimeSpan LongestEmit = TimeSpan.FromMilliseconds(100);
 
     private readonly CancellationTokenSource _stop = new();
     private Channel<PipelineItem>? _channel;
     private Task _work = Task.CompletedTask;
+    private long _stopStarted;
 
     /// <summary>All sandboxes of all backends.</summary>
     protected static SandboxDirectory Directory => SandboxDirectory.Shared;
@@ -124,20 +126,22 @@ public abstract class AsyncSandboxCmdlet : PSCmdlet, IDisposable
         }
     }
 
+    /// <summary>True when nothing is to be done, only told.</summary>
+    protected bool IsWhatIf => MyInvocation.BoundParameters.TryGetValue("WhatIf", out var bound)
+        ? LanguagePrimitives.IsTrue(bound)
+        : LanguagePrimitives.IsTrue(GetVariableValue("WhatIfPreference"));
+
     /// <summary>
     /// Says whether to go on, as ShouldProcess does, but asks nothing when <paramref name="force"/> is given: -WhatIf and an explicit -Confirm
     /// keep their meaning. Pipeline thread only.
     /// </summary>
     protected bool ShouldProcessOrForce(string target, string action, bool force)
     {
-        var whatIf = MyInvocation.BoundParameters.TryGetValue("WhatIf", out var bound)
-            ? LanguagePrimitives.IsTrue(bound)
-            : LanguagePrimitives.IsTrue(GetVariableValue("WhatIfPreference"));
-        return force && !whatIf && !MyInvocation.BoundParameters.ContainsKey("Confirm") || ShouldProcess(target, action);
+        return force && !IsWhatIf && !MyInvocation.BoundParameters.ContainsKey("Confirm") || ShouldProcess(target, action);
     }
 
     /// <inheritdoc/>
-    protected override void StopProcessing() => _ = _stop.CancelAsync();
+    protected override void StopProcessing() => BeginStop();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -170,13 +174,19 @@ public abstract class AsyncSandboxCmdlet : PSCmdlet, IDisposable
 
         // Select-Object -First and -ErrorAction Stop leave by an exception out of Emit: the work must end then too.
         var undisturbed = false;
+        var begun = Stopwatch.GetTimestamp();
         try
         {
             while (true)
             {
-                while (channel.Reader.TryRead(out var item))
+                // No more than there was: work that writes as fast as this reads would otherwise keep what waits for "until" waiting for ever.
+                for (var left = until is null ? int.MaxValue : channel.Reader.Count; left > 0 && channel.Reader.TryRead(out var item); left--)
                 {
                     Emit(item);
+                    if (until is { IsCompleted: true } && Stopwatch.GetElapsedTime(begun) > LongestEmit)
+                    {
+                        break;
+                    }
                 }
 
                 if (until is { IsCompleted: true } || !WaitForMore(channel.Reader, until))
@@ -250,7 +260,13 @@ public abstract class AsyncSandboxCmdlet : PSCmdlet, IDisposable
         }
     }
 
-    /// <summary>True when the work has ended.</summary>
+    private void BeginStop()
+    {
+        _ = Interlocked.CompareExchange(ref _stopStarted, Stopwatch.GetTimestamp(), 0);
+        _ = _stop.CancelAsync();
+    }
+
+    /// <summary>True when the work has ended. All calls together wait no longer than the time for a stop.</summary>
     private bool StopWork()
     {
         if (_work.IsCompleted)
@@ -258,7 +274,8 @@ public abstract class AsyncSandboxCmdlet : PSCmdlet, IDisposable
             return true;
         }
 
-        _ = _stop.CancelAsync();
-        return Task.WhenAny(_work, Task.Delay(StopGrace)).GetAwaiter().GetResult() == _work;
+        BeginStop();
+        var left = StopGrace - Stopwatch.GetElapsedTime(Interlocked.Read(ref _stopStarted));
+        return left > TimeSpan.Zero && Task.WhenAny(_work, Task.Delay(left)).GetAwaiter().GetResult() == _work;
     }
 }
