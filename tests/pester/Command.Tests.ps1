@@ -305,6 +305,29 @@ Describe 'Stopping' -Skip:$skip {
         }
     }
 
+    It 'ends within 3 seconds when the sandbox does not answer any more' {
+        $hung = New-Sandbox
+        $marker = "6$(Get-Random -Minimum 100000000)"
+        $shell = [powershell]::Create()
+        try {
+            $null = $shell.AddScript('param($manifest, $name, $marker) Import-Module $manifest; Invoke-SandboxCommand $name "sleep $marker"').AddArgument((Get-ManifestPath)).AddArgument($hung.Name).AddArgument($marker)
+            $running = $shell.BeginInvoke()
+            Wait-Until { Get-MarkedProcess $marker } 10 | Should -BeTrue
+            $agent = (Get-Process -Id @(Get-MarkedProcess $marker)[0]).Parent
+            $agent.ProcessName | Should -BeLike 'dosandbox-agent*'
+            & kill -STOP $agent.Id
+            $clock = [Diagnostics.Stopwatch]::StartNew()
+            $shell.Stop()
+            $clock.Elapsed.TotalSeconds | Should -BeLessThan 3
+            $running.IsCompleted | Should -BeTrue
+        }
+        finally {
+            if ($agent) { & kill -CONT $agent.Id }
+            $shell.Dispose()
+            Remove-Sandbox $hung -Force
+        }
+    }
+
     It 'leaves nothing half-made when New-Sandbox is stopped' {
         $name = New-TestName
         $shell = [powershell]::Create()
@@ -328,6 +351,45 @@ Describe 'Stopping' -Skip:$skip {
         $marker = "7$(Get-Random -Minimum 100000000)"
         { Invoke-SandboxCommand $s "while echo $marker; do sleep 0.01; done" -Stream | ForEach-Object { throw 'enough' } } | Should -Throw 'enough'
         Wait-Until { -not (Get-MarkedProcess $marker) } | Should -BeTrue
+    }
+}
+
+Describe 'Work that does not end when it is told to' {
+    BeforeAll {
+        $base = (Get-Command Invoke-SandboxCommand).ImplementingType.BaseType
+        $folder = [IO.Path]::GetDirectoryName($base.Assembly.Location)
+        $path = "$(New-WorkFolder)/Stubborn.dll"
+        Add-Type -OutputAssembly $path -CompilerOptions '-nowarn:CS1701' -ReferencedAssemblies @((Get-ChildItem $folder -Filter DoSandbox.*.dll).FullName; [psobject].Assembly.Location; 'System.Threading'; 'System.Runtime'; 'netstandard') -TypeDefinition @"
+            using System.Management.Automation;
+            using System.Threading;
+            using System.Threading.Tasks;
+            [Cmdlet("Invoke", "Stubborn")]
+            public sealed class InvokeStubborn : $($base.FullName)
+            {
+                [Parameter] public ManualResetEventSlim Started { get; set; }
+                protected override void ProcessRecord() => Run(async () => { Started.Set(); await Task.Delay(20000); });
+            }
+"@
+        $stubborn = [Runtime.Loader.AssemblyLoadContext]::GetLoadContext($base.Assembly).LoadFromAssemblyPath($path).GetType('InvokeStubborn')
+    }
+
+    It 'holds the pipeline up for 3 seconds, no longer' {
+        $started = [Threading.ManualResetEventSlim]::new()
+        $state = [initialsessionstate]::CreateDefault2()
+        $state.Commands.Add([System.Management.Automation.Runspaces.SessionStateCmdletEntry]::new('Invoke-Stubborn', $stubborn, $null))
+        $shell = [powershell]::Create($state)
+        try {
+            $null = $shell.AddCommand('Invoke-Stubborn').AddParameter('Started', $started)
+            $running = $shell.BeginInvoke()
+            $started.Wait(20000) | Should -BeTrue
+            $clock = [Diagnostics.Stopwatch]::StartNew()
+            $shell.Stop()
+            $clock.Elapsed.TotalSeconds | Should -BeLessThan 3
+            $running.IsCompleted | Should -BeTrue
+        }
+        finally {
+            $shell.Dispose()
+        }
     }
 }
 

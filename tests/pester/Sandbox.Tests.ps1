@@ -49,7 +49,7 @@ Describe 'New-Sandbox' -Skip:$skip {
     It 'refuses <Case> before anything is made' -ForEach @(
         @{ Case = 'a time to live of nothing'; Arguments = @{ TimeToLive = 0 } }
         @{ Case = 'a time to live that is none'; Arguments = @{ TimeToLive = 'soon' } }
-        @{ Case = 'no memory'; Arguments = @{ MemoryMB = 0 } }
+        @{ Case = 'less than no memory'; Arguments = @{ MemoryMB = -1 } }
         @{ Case = 'a backend that is not there'; Arguments = @{ Backend = 'nowhere' } }
         @{ Case = 'an image that is not there'; Arguments = @{ Image = 'no-such-image' } }
         @{ Case = 'an environment name with ='; Arguments = @{ Environment = @{ 'A=B' = 'c' } } }
