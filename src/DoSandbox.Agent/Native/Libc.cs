@@ -12,6 +12,7 @@ internal static unsafe partial class Libc
     public const int ENOENT = 2;
     public const int ESRCH = 3;
     public const int EINTR = 4;
+    public const int EIO = 5;
     public const int E2BIG = 7;
     public const int ECHILD = 10;
     public const int EAGAIN = 11;

@@ -26,6 +26,9 @@ internal sealed record SpawnRequest
     public SafeFileHandle? Output { get; init; }
     public SafeFileHandle? Error { get; init; }
 
+    /// <summary>The terminal that becomes descriptors 0, 1 and 2, and with <see cref="NewSession"/> the controlling one.</summary>
+    public string? TerminalPath { get; init; }
+
     /// <summary>Further descriptors under fixed numbers from 3 on.</summary>
     public IReadOnlyList<(SafeHandle Source, int Target)> Descriptors { get; init; } = [];
 
@@ -76,9 +79,20 @@ internal static unsafe class ProcessSpawner
         Check(Libc.SpawnAttributesInit(attributes));
         try
         {
-            AddStandard(actions, 0, request.Input);
-            AddStandard(actions, 1, request.Output);
-            AddStandard(actions, 2, request.Error);
+            if (request.TerminalPath is { } terminal)
+            {
+                // Opened by the leader of a session that has no terminal yet: that makes it the controlling one.
+                Check(Libc.FileActionsAddOpen(actions, 0, memory.Add(terminal), Libc.O_RDWR, 0));
+                Check(Libc.FileActionsAddDup2(actions, 0, 1));
+                Check(Libc.FileActionsAddDup2(actions, 0, 2));
+            }
+            else
+            {
+                AddStandard(actions, 0, request.Input);
+                AddStandard(actions, 1, request.Output);
+                AddStandard(actions, 2, request.Error);
+            }
+
             foreach (var (source, target) in request.Descriptors)
             {
                 var copy = Libc.Fcntl((int)source.DangerousGetHandle(), Libc.F_DUPFD_CLOEXEC, FirstTemporary);

@@ -1,3 +1,5 @@
+using DoSandbox.Agent.Native;
+
 namespace DoSandbox.Agent.Server;
 
 /// <summary>What a client asked to run.</summary>
@@ -28,6 +30,12 @@ internal sealed record CommandSpec
 
     /// <summary>True gives both streams one pipe, so that their order is kept.</summary>
     public bool MergeStreams { get; init; }
+
+    /// <summary>Runs it in a terminal of that size instead of pipes.</summary>
+    public TerminalSize? Terminal { get; init; }
+
+    /// <summary>Bytes of output that its log keeps.</summary>
+    public int LogCapacity { get; init; } = BoundedLog.DefaultCapacity;
 
     /// <summary>Reads a time-out in milliseconds as the API carries it.</summary>
     /// <exception cref="RequestException">400: below 1 or out of bounds.</exception>

@@ -24,18 +24,24 @@ internal sealed class OutputPump : IDisposable
     private const int ChunkThatWantsALargerPipe = 48 * 1024;
     private const int ChunksInARow = 32;
 
+    // The kernel gives no more than that at once.
+    private const int TerminalChunk = 4096;
+
     private readonly AsyncSignal _signal;
     private readonly Source[] _sources;
+    private readonly bool _isTerminal;
 
     /// <param name="signal">Set by whoever has news: the pipes, the end of the command, a client that goes away.</param>
     /// <param name="output">Read end of standard output, or of both.</param>
     /// <param name="error">Read end of standard error, or null.</param>
-    public OutputPump(AsyncSignal signal, SafeFileHandle output, SafeFileHandle? error)
+    /// <param name="isTerminal">True when <paramref name="output"/> is a terminal.</param>
+    public OutputPump(AsyncSignal signal, SafeFileHandle output, SafeFileHandle? error, bool isTerminal = false)
     {
         _signal = signal;
+        _isTerminal = isTerminal;
         _sources = error is null
-            ? [new Source(output, isError: false, signal)]
-            : [new Source(output, isError: false, signal), new Source(error, isError: true, signal)];
+            ? [new Source(output, isError: false, signal, isTerminal)]
+            : [new Source(output, isError: false, signal, isTerminal), new Source(error, isError: true, signal, isTerminal)];
     }
 
     /// <summary>True when no process has the pipes open any more.</summary>
@@ -114,7 +120,8 @@ internal sealed class OutputPump : IDisposable
     {
         foreach (var source in _sources)
         {
-            var left = source.Available;
+            // What a terminal still holds cannot be asked for; the kernel's buffers for one are smaller than this.
+            var left = _isTerminal ? MaxChunk : source.Available;
             while (left > 0)
             {
                 var count = source.MoveSome(sink, Math.Min(left, MaxChunk));
@@ -140,11 +147,13 @@ internal sealed class OutputPump : IDisposable
     {
         private readonly SafeFileHandle _pipe;
         private readonly bool _isError;
+        private readonly bool _isTerminal;
         private readonly Poller.Watch _watch;
         private bool _large;
 
-        public Source(SafeFileHandle pipe, bool isError, AsyncSignal signal)
+        public Source(SafeFileHandle pipe, bool isError, AsyncSignal signal, bool isTerminal)
         {
+            _isTerminal = isTerminal;
             Descriptors.SetNonBlocking(pipe);
             _pipe = pipe;
             _isError = isError;
@@ -160,6 +169,11 @@ internal sealed class OutputPump : IDisposable
             if (AtEnd)
             {
                 return 0;
+            }
+
+            if (_isTerminal)
+            {
+                return MoveFromTerminal(sink, Math.Min(TerminalChunk, most));
             }
 
             var size = Math.Min(Descriptors.Available(_pipe), most);
@@ -195,6 +209,32 @@ internal sealed class OutputPump : IDisposable
             }
 
             return count;
+        }
+
+        private int MoveFromTerminal(OutputSink sink, int most)
+        {
+            int count;
+            try
+            {
+                // Only a read makes the kernel hand on all that was written; a count of what is there may be behind.
+                count = Descriptors.Read(_pipe, sink.Reserve(error: false, most).Span[..most]);
+            }
+            catch (LinuxException e) when (e.Error == Libc.EIO)
+            {
+                // No program has the terminal open any more.
+                count = 0;
+            }
+
+            if (count == 0)
+            {
+                Dispose();
+            }
+            else if (count > 0)
+            {
+                sink.Commit(count);
+            }
+
+            return Math.Max(count, 0);
         }
 
         public void CheckEnd()

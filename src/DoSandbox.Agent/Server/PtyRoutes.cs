@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Http;
 
 namespace DoSandbox.Agent.Server;
 
-/// <summary><c>/pty</c> in pipe mode: a command whose input a client sends while it runs, over a websocket.</summary>
+/// <summary><c>/pty</c>: commands in terminals, or with pipes, that a client attaches to over a websocket.</summary>
 internal sealed class PtyRoutes(CommandRegistry registry)
 {
     /// <summary>Sessions at the same time, those not yet started included.</summary>
@@ -15,7 +15,7 @@ internal sealed class PtyRoutes(CommandRegistry registry)
     private const string Root = "/pty";
     private const string SocketSuffix = "/ws";
 
-    private readonly ConcurrentDictionary<string, PtyPipeSession> _sessions = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, PtySessionHost> _sessions = new(StringComparer.Ordinal);
 
     public Task HandleAsync(HttpContext context, string path)
     {
@@ -27,7 +27,8 @@ internal sealed class PtyRoutes(CommandRegistry registry)
         var id = path[(Root.Length + 1)..];
         return context.Request.Method switch
         {
-            "GET" when id.EndsWith(SocketSuffix, StringComparison.Ordinal) => AttachAsync(context, id[..^SocketSuffix.Length]),
+            "GET" when id.EndsWith(SocketSuffix, StringComparison.Ordinal) =>
+                Find(id[..^SocketSuffix.Length]).AttachAsync(context, PtyAttachment.Read(context)),
             "GET" when !id.Contains('/') => Messages.WriteAsync(context, Find(id).Describe(), ExecdJson.Default.PtySession),
             "DELETE" when !id.Contains('/') => DeleteAsync(id),
             _ => throw Dispatcher.NoRoute(context),
@@ -46,6 +47,7 @@ internal sealed class PtyRoutes(CommandRegistry registry)
             Variables = request.Envs,
             TimeLimit = CommandSpec.ReadTimeLimit(request.Timeout),
             OpenInput = true,
+            LogCapacity = PtySessionHost.ReplaySize,
         };
         registry.CheckDirectory(spec);
         ForgetEnded();
@@ -54,19 +56,8 @@ internal sealed class PtyRoutes(CommandRegistry registry)
             throw RequestException.Failed($"There are {MaxSessions} sessions already; delete one first.");
         }
 
-        _sessions[spec.Id] = new PtyPipeSession(registry, spec);
+        _sessions[spec.Id] = new PtySessionHost(registry, spec);
         await Messages.WriteAsync(context, new PtySession { SessionId = spec.Id }, ExecdJson.Default.PtySession, 201).ConfigureAwait(false);
-    }
-
-    private async Task AttachAsync(HttpContext context, string id)
-    {
-        var session = Find(id);
-        if (context.Request.Query["pty"] != "0")
-        {
-            throw new RequestException(501, ExecdErrorCodes.NotSupported, "Terminals are not supported by this agent; attach with pty=0 for pipes.");
-        }
-
-        await session.AttachAsync(context).ConfigureAwait(false);
     }
 
     private async Task DeleteAsync(string id)
@@ -76,7 +67,7 @@ internal sealed class PtyRoutes(CommandRegistry registry)
         await session.EndAsync().ConfigureAwait(false);
     }
 
-    private PtyPipeSession Find(string id) => _sessions.GetValueOrDefault(id)
+    private PtySessionHost Find(string id) => _sessions.GetValueOrDefault(id)
         ?? throw new RequestException(404, ExecdErrorCodes.ContextNotFound, $"There is no session {id}.");
 
     /// <summary>Sessions whose command has ended make room when there are many; a client rarely deletes them.</summary>

@@ -17,6 +17,7 @@ internal sealed class RunningCommand
     private readonly Action<RunningCommand> _onOver;
     private readonly long _startTicks = Stopwatch.GetTimestamp();
     private readonly ulong? _mark;
+    private readonly int _logCapacity;
     private OutputPump? _pump;
     private BoundedLog? _log;
     private Timer? _timeLimit;
@@ -30,6 +31,7 @@ internal sealed class RunningCommand
         Id = id;
         Content = spec.Command ?? "";
         _mark = mark;
+        _logCapacity = spec.LogCapacity;
         _onOver = onOver;
     }
 
@@ -72,6 +74,9 @@ internal sealed class RunningCommand
     /// <summary>The writing end of its standard input, when it was asked for.</summary>
     public SafeFileHandle? Input { get; private set; }
 
+    /// <summary>Its terminal, when it has one.</summary>
+    public PseudoTerminal? Terminal { get; private set; }
+
     /// <summary>The output that no client took; null when a client took all.</summary>
     public BoundedLog? Log
     {
@@ -89,6 +94,46 @@ internal sealed class RunningCommand
     /// <summary>Starts it. Called once, by the registry.</summary>
     /// <exception cref="LinuxException">It could not be started.</exception>
     public void Start(CommandSpec spec, SpawnRequest request)
+    {
+        if (spec.Terminal is { } size)
+        {
+            StartInTerminal(size, request);
+        }
+        else
+        {
+            StartWithPipes(spec, request);
+        }
+
+        if (spec.TimeLimit is { } limit)
+        {
+            lock (_gate)
+            {
+                if (_status is null)
+                {
+                    _timeLimit = new Timer(static command => ((RunningCommand)command!).OnTimeLimit(), this, limit, Timeout.InfiniteTimeSpan);
+                }
+            }
+        }
+    }
+
+    private void StartInTerminal(TerminalSize size, SpawnRequest request)
+    {
+        Terminal = PseudoTerminal.Open(size);
+        try
+        {
+            _pump = new OutputPump(_signal, Terminal.Master, null, isTerminal: true);
+            Input = Terminal.Input;
+            Pid = Reaper.Instance.Start(request with { TerminalPath = Terminal.Path }, OnExited);
+        }
+        catch
+        {
+            _pump?.Dispose();
+            Terminal.Dispose();
+            throw;
+        }
+    }
+
+    private void StartWithPipes(CommandSpec spec, SpawnRequest request)
     {
         var owned = new List<SafeFileHandle>(6);
         try
@@ -121,17 +166,6 @@ internal sealed class RunningCommand
             _pump?.Dispose();
             owned.ForEach(handle => handle.Dispose());
             throw;
-        }
-
-        if (spec.TimeLimit is { } limit)
-        {
-            lock (_gate)
-            {
-                if (_status is null)
-                {
-                    _timeLimit = new Timer(static command => ((RunningCommand)command!).OnTimeLimit(), this, limit, Timeout.InfiniteTimeSpan);
-                }
-            }
         }
     }
 
@@ -176,6 +210,20 @@ internal sealed class RunningCommand
         return end == PumpEnd.Over;
     }
 
+    /// <summary>Hands the output to a sink that never goes away until the command is over; what descendants still write goes to <see cref="Log"/>.</summary>
+    public async Task PumpToSinkAsync(OutputSink sink)
+    {
+        _ = await _pump!.RunAsync(sink, () => IsOver, () => false).ConfigureAwait(false);
+        if (_pump.AtEnd)
+        {
+            _pump.Dispose();
+        }
+        else
+        {
+            KeepInLog();
+        }
+    }
+
     /// <summary>Lets the output go to <see cref="Log"/> from now on.</summary>
     public void KeepInLog() => _ = Task.Run(PumpToLogAsync);
 
@@ -184,13 +232,22 @@ internal sealed class RunningCommand
     {
         lock (_gate)
         {
-            return _log ??= new BoundedLog();
+            return _log ??= new BoundedLog(_logCapacity);
         }
     }
 
     /// <summary>Sends a signal to its session's process group, as a terminal would.</summary>
     /// <returns>False when its first process is gone.</returns>
     public bool Signal(int signal) => Reaper.Instance.Signal(-Pid, signal);
+
+    /// <summary>Sends a signal to what has the keyboard: in a terminal the process group in front, else as <see cref="Signal"/>.</summary>
+    public void SignalForeground(int signal)
+    {
+        if (Terminal?.ForegroundGroup is not { } group || Libc.Kill(-group, signal) != 0)
+        {
+            Signal(signal);
+        }
+    }
 
     /// <summary>
     /// Ends the whole tree: SIGTERM, up to 3 seconds, SIGKILL. Returns once nothing is left of it.
@@ -382,6 +439,7 @@ internal sealed class RunningCommand
     private void TellOver()
     {
         Input?.Dispose();
+        Terminal?.LetGo();
         _over.SetResult();
         _signal.Set();
         _onOver(this);
@@ -390,6 +448,12 @@ internal sealed class RunningCommand
     private async Task TerminateAsync()
     {
         var tree = Tree;
+        if (Terminal is not null)
+        {
+            // What shells in a terminal heed: they ignore SIGTERM.
+            tree.Signal(Libc.SIGHUP);
+        }
+
         tree.Signal(Libc.SIGTERM);
 
         // A stopped process takes the signal only once it goes on.

@@ -14,9 +14,13 @@ internal static class WebSocketHandshake
     private const string Guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     private const int KeyLength = 24;
 
-    /// <summary>Accepts the websocket.</summary>
+    // Together the 60 seconds of silence after which execd gives a client up.
+    private static readonly TimeSpan PingInterval = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan PongLimit = TimeSpan.FromSeconds(30);
+
+    /// <summary>Looks at the request without answering it.</summary>
     /// <exception cref="RequestException">400: the request is no proper handshake.</exception>
-    public static async Task<WebSocket> AcceptAsync(HttpContext context)
+    public static void Check(HttpContext context)
     {
         var upgrade = context.Features.Get<IHttpUpgradeFeature>();
         var headers = context.Request.Headers;
@@ -27,12 +31,26 @@ internal static class WebSocketHandshake
         {
             throw new RequestException(400, ExecdErrorCodes.InvalidRequestBody, "This path is a websocket, and the request is no websocket handshake.");
         }
+    }
 
+    /// <summary>Accepts the websocket.</summary>
+    /// <param name="context">The request.</param>
+    /// <param name="expectPongs">True gives a client up that does not answer pings.</param>
+    /// <exception cref="RequestException">400: the request is no proper handshake.</exception>
+    public static async Task<WebSocket> AcceptAsync(HttpContext context, bool expectPongs)
+    {
+        Check(context);
+        var key = context.Request.Headers.SecWebSocketKey.ToString();
         context.Response.Headers.Upgrade = "websocket";
         context.Response.Headers.Connection = "Upgrade";
         context.Response.Headers.SecWebSocketAccept = Convert.ToBase64String(Sha1(Encoding.ASCII.GetBytes(key + Guid)));
-        var stream = await upgrade.UpgradeAsync().ConfigureAwait(false);
-        return WebSocket.CreateFromStream(stream, new WebSocketCreationOptions { IsServer = true, KeepAliveInterval = TimeSpan.FromSeconds(30) });
+        var stream = await context.Features.GetRequiredFeature<IHttpUpgradeFeature>().UpgradeAsync().ConfigureAwait(false);
+        return WebSocket.CreateFromStream(stream, new WebSocketCreationOptions
+        {
+            IsServer = true,
+            KeepAliveInterval = PingInterval,
+            KeepAliveTimeout = expectPongs ? PongLimit : Timeout.InfiniteTimeSpan,
+        });
     }
 
     /// <summary>SHA-1 (FIPS 180-4), which the handshake wants and which protects nothing here; the runtime's own would load OpenSSL.</summary>
