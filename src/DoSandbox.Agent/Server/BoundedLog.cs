@@ -110,7 +110,7 @@ internal sealed unsafe class BoundedLog : IDisposable
 
     private bool Store(ReadOnlySpan<byte> data)
     {
-        _file ??= Create();
+        _file ??= UnnamedFile.Create();
         if (_file is null)
         {
             return false;
@@ -134,27 +134,5 @@ internal sealed unsafe class BoundedLog : IDisposable
         }
 
         return true;
-    }
-
-    private static SafeFileHandle? Create()
-    {
-        int fd;
-        fixed (byte* folder = "/tmp\0"u8)
-        {
-            fd = Libc.Open(folder, Libc.O_TMPFILE | Libc.O_RDWR | Libc.O_CLOEXEC, 0x180 /* 0600 */);
-        }
-
-        if (fd < 0)
-        {
-            using var memory = new NativeText();
-            var name = memory.Add($"/tmp/.log-{RandomId.Next()}");
-            fd = Libc.Open(name, Libc.O_CREAT | Libc.O_EXCL | Libc.O_NOFOLLOW | Libc.O_RDWR | Libc.O_CLOEXEC, 0x180);
-            if (fd >= 0)
-            {
-                _ = Libc.UnlinkAt(Libc.AT_FDCWD, name, 0);
-            }
-        }
-
-        return fd < 0 ? null : new SafeFileHandle(fd, ownsHandle: true);
     }
 }

@@ -93,8 +93,16 @@ internal sealed class CommandRegistry
             command.Start(spec, new SpawnRequest
             {
                 Program = program,
-                Arguments = spec.Command is null ? [name] : [name, "-c", spec.Command],
-                Environment = _environment,
+                Arguments = spec switch
+                {
+                    { Command: null } => [name],
+                    { State: { } state } => state.Arguments(spec.Command, stayHere: directory is not null),
+                    _ => [name, "-c", spec.Command],
+                },
+
+                // A session's variables are all in its state, so that one that was unset stays so.
+                Environment = spec.State?.Restore is null ? _environment : EnvironmentBlock.Empty,
+                Descriptors = spec.State?.Descriptors() ?? [],
                 Variables = variables,
                 WorkingDirectory = directory,
                 SoftLimits = limits,

@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Http;
 namespace DoSandbox.Agent.Server;
 
 /// <summary><c>/command</c>: foreground and background commands, their status, logs and interruption.</summary>
-internal sealed class CommandRoutes(CommandRegistry registry)
+internal sealed class CommandRoutes(CommandRegistry registry, ShellSessions sessions)
 {
     private const string Root = "/command";
     private const string StatusRoot = "/command/status/";
@@ -46,10 +46,7 @@ internal sealed class CommandRoutes(CommandRegistry registry)
             MergeStreams = request.Background,
         });
 
-        context.Response.ContentType = "text/event-stream";
-        context.Response.Headers.CacheControl = "no-cache";
-        context.Response.Headers["X-Accel-Buffering"] = "no";
-        var sink = new EventSink(context.Response.BodyWriter);
+        var sink = EventSink.Open(context);
         if (request.Background)
         {
             command.OpenLog();
@@ -78,7 +75,8 @@ internal sealed class CommandRoutes(CommandRegistry registry)
         }
     }
 
-    private static void WriteEnd(EventSink sink, RunningCommand command)
+    /// <summary>The last event of a command that is over.</summary>
+    public static void WriteEnd(EventSink sink, RunningCommand command)
     {
         var status = command.Status!.Value;
         if (status.Raw == 0 && !command.TimedOut)
@@ -101,6 +99,13 @@ internal sealed class CommandRoutes(CommandRegistry registry)
     private async Task InterruptAsync(HttpContext context)
     {
         var id = Messages.RequiredQuery(context, "id");
+        if (sessions.Remove(id) is { } session)
+        {
+            // As execd does: the id of a session stands for its shell.
+            await session.CloseAsync().ConfigureAwait(false);
+            return;
+        }
+
         var command = registry.Find(id) ?? throw RequestException.Failed($"There is no command {id}.");
         if (!await command.InterruptAsync().ConfigureAwait(false))
         {

@@ -34,6 +34,9 @@ internal sealed record CommandSpec
     /// <summary>Runs it in a terminal of that size instead of pipes.</summary>
     public TerminalSize? Terminal { get; init; }
 
+    /// <summary>What the shell it runs in takes over and hands on; null for a shell of no session.</summary>
+    public ShellState? State { get; init; }
+
     /// <summary>Bytes of output that its log keeps.</summary>
     public int LogCapacity { get; init; } = BoundedLog.DefaultCapacity;
 

@@ -11,7 +11,7 @@ namespace DoSandbox.Agent.Server;
 /// <summary>Finds the handler of a request, and turns whatever goes wrong into an error answer.</summary>
 internal sealed class Dispatcher
 {
-    private const string Extensions = $"{AgentExtensions.Run}, {AgentExtensions.PtyInput}, {AgentExtensions.ExactPaths}";
+    private const string Extensions = $"{AgentExtensions.Run}, {AgentExtensions.PtyInput}, {AgentExtensions.ExactPaths}, {AgentExtensions.SessionRun}";
 
     private readonly byte[]? _token;
     private readonly IdleTrimmer _idle = new();
@@ -20,6 +20,7 @@ internal sealed class Dispatcher
     private readonly FileRoutes _files;
     private readonly DirectoryRoutes _directories;
     private readonly PtyRoutes _pty;
+    private readonly SessionRoutes _sessions;
     private readonly MetricsRoutes _metrics = new();
 
     /// <param name="registry">The commands of this agent.</param>
@@ -27,8 +28,10 @@ internal sealed class Dispatcher
     public Dispatcher(CommandRegistry registry, byte[]? token)
     {
         _token = token;
-        _commands = new CommandRoutes(registry);
-        _run = new RunRoutes(registry);
+        var sessions = new ShellSessions(registry);
+        _sessions = new SessionRoutes(sessions);
+        _commands = new CommandRoutes(registry, sessions);
+        _run = new RunRoutes(registry, sessions);
         _pty = new PtyRoutes(registry);
         var accounts = new Accounts();
         _files = new FileRoutes(registry.Paths, accounts);
@@ -125,6 +128,7 @@ internal sealed class Dispatcher
             _ when IsUnder(path, "/pty") => _pty.HandleAsync(context, path),
             ("GET", "/metrics") => _metrics.GetAsync(context),
             ("GET", "/metrics/watch") => _metrics.WatchAsync(context),
+            _ when IsUnder(path, "/session") => _sessions.HandleAsync(context, path),
             _ when IsUnder(path, "/command") => _commands.HandleAsync(context, path),
             _ => throw NoRoute(context),
         };

@@ -4,6 +4,7 @@ using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Unicode;
 using DoSandbox.Wire.Execd;
+using Microsoft.AspNetCore.Http;
 
 namespace DoSandbox.Agent.Server;
 
@@ -23,6 +24,15 @@ internal sealed class EventSink : OutputSink
     private byte[] _buffer = [];
     private LineSplitter _current;
     private long _nextPing;
+
+    /// <summary>Makes the answer to a request an event stream.</summary>
+    public static EventSink Open(HttpContext context)
+    {
+        context.Response.ContentType = "text/event-stream";
+        context.Response.Headers.CacheControl = "no-cache";
+        context.Response.Headers["X-Accel-Buffering"] = "no";
+        return new EventSink(context.Response.BodyWriter);
+    }
 
     public EventSink(PipeWriter writer)
     {

@@ -8,7 +8,7 @@ using Microsoft.AspNetCore.Http;
 namespace DoSandbox.Agent.Server;
 
 /// <summary><c>POST /dosandbox/run</c>: a command in one request, its exact bytes in frames.</summary>
-internal sealed class RunRoutes(CommandRegistry registry)
+internal sealed class RunRoutes(CommandRegistry registry, ShellSessions sessions)
 {
     private const int LengthPrefix = 4;
     private const int MaxBody = LengthPrefix + AgentExtensions.MaxRequest + AgentExtensions.MaxStdin;
@@ -16,7 +16,13 @@ internal sealed class RunRoutes(CommandRegistry registry)
     public async Task RunAsync(HttpContext context)
     {
         var (request, input) = await ReadAsync(context).ConfigureAwait(false);
-        var command = registry.Start(new CommandSpec
+        var session = request.Session is { } id ? sessions.Find(id) : null;
+        if (session is not null && request.Envs is { Count: > 0 })
+        {
+            throw RequestException.Invalid("A session has variables of its own; set them by a command in it.");
+        }
+
+        var spec = new CommandSpec
         {
             Command = request.Command,
             WorkingDirectory = request.Cwd,
@@ -24,7 +30,9 @@ internal sealed class RunRoutes(CommandRegistry registry)
             Variables = request.Envs,
             TimeLimit = CommandSpec.ReadTimeLimit(request.Timeout),
             Input = input,
-        });
+        };
+        var run = session?.Begin(spec);
+        var command = run?.Command ?? registry.Start(spec);
 
         context.Response.ContentType = AgentExtensions.RunContentType;
         var sink = new FrameSink(context.Response.BodyWriter);
@@ -37,7 +45,13 @@ internal sealed class RunRoutes(CommandRegistry registry)
         finally
         {
             // Also when the client is gone already: somebody has to take the output.
-            if (await command.PumpToClientAsync(sink, context.RequestAborted).ConfigureAwait(false))
+            var delivered = await command.PumpToClientAsync(sink, context.RequestAborted).ConfigureAwait(false);
+            if (run is not null)
+            {
+                await run.EndAsync(delivered).ConfigureAwait(false);
+            }
+
+            if (delivered)
             {
                 var status = command.Status!.Value;
                 sink.Write(RunFrameType.Exited, JsonSerializer.SerializeToUtf8Bytes(

@@ -447,21 +447,28 @@ internal sealed class RunningCommand
 
     private async Task TerminateAsync()
     {
-        var tree = Tree;
-        if (Terminal is not null)
+        try
         {
-            // What shells in a terminal heed: they ignore SIGTERM.
-            tree.Signal(Libc.SIGHUP);
+            var tree = Tree;
+            if (Terminal is not null)
+            {
+                // What shells in a terminal heed: they ignore SIGTERM.
+                tree.Signal(Libc.SIGHUP);
+            }
+
+            tree.Signal(Libc.SIGTERM);
+
+            // A stopped process takes the signal only once it goes on.
+            tree.Signal(Libc.SIGCONT);
+            var deadline = Stopwatch.GetTimestamp() + (long)(InterruptGrace.TotalSeconds * Stopwatch.Frequency);
+            while (Stopwatch.GetTimestamp() < deadline && tree.Find().Count > 0)
+            {
+                await Task.Delay(TreePoll).ConfigureAwait(false);
+            }
         }
-
-        tree.Signal(Libc.SIGTERM);
-
-        // A stopped process takes the signal only once it goes on.
-        tree.Signal(Libc.SIGCONT);
-        var deadline = Stopwatch.GetTimestamp() + (long)(InterruptGrace.TotalSeconds * Stopwatch.Frequency);
-        while (Stopwatch.GetTimestamp() < deadline && tree.Find().Count > 0)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            await Task.Delay(TreePoll).ConfigureAwait(false);
+            // No grace then: what follows has a way without /proc.
         }
 
         KillTree();

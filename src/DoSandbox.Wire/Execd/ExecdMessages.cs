@@ -147,6 +147,30 @@ public sealed record Metrics
     public long Timestamp { get; init; }
 }
 
+/// <summary>Body of <c>POST /session</c>.</summary>
+public sealed record SessionStart
+{
+    public string? Cwd { get; init; }
+}
+
+/// <summary>Answer of <c>POST /session</c>.</summary>
+public sealed record SessionStarted
+{
+    public string SessionId { get; init; } = "";
+}
+
+/// <summary>Body of <c>POST /session/{id}/run</c>.</summary>
+public sealed record SessionCommand
+{
+    public string? Command { get; init; }
+
+    /// <summary>The directory for this command and those after it; where the session is when absent.</summary>
+    public string? Cwd { get; init; }
+
+    /// <summary>Milliseconds.</summary>
+    public long? Timeout { get; init; }
+}
+
 /// <summary>Body of <c>POST /pty</c>. <see cref="Envs"/> and <see cref="Timeout"/> only where <see cref="Run.AgentExtensions.PtyInput"/> is announced.</summary>
 public sealed record PtyStart
 {

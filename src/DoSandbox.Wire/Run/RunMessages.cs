@@ -24,6 +24,9 @@ public static class AgentExtensions
     /// </summary>
     public const string ExactPaths = "exact-paths=1";
 
+    /// <summary>A run may name a session of <c>/session</c> (<see cref="RunRequest.Session"/>).</summary>
+    public const string SessionRun = "session-run=1";
+
     /// <summary>Any value.</summary>
     public const string ExactPathsHeader = "X-DoSandbox-Exact-Paths";
 
@@ -43,6 +46,13 @@ public sealed record RunRequest
     public string Command { get; init; } = "";
     public string? Cwd { get; init; }
     public Dictionary<string, string>? Envs { get; init; }
+
+    /// <summary>
+    /// The session whose directory, variables, functions and aliases the command has and changes; where
+    /// <see cref="AgentExtensions.SessionRun"/> is announced. 404 when there is none, 409 while another command runs in it. Not together
+    /// with <see cref="Envs"/>. The command is killed when its client goes away.
+    /// </summary>
+    public string? Session { get; init; }
 
     /// <summary>Milliseconds; none when absent. The whole tree is killed.</summary>
     public long? Timeout { get; init; }
