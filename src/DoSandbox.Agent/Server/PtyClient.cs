@@ -10,11 +10,12 @@ internal sealed class PtyClient : IDisposable
     private const int ReceiveBuffer = 64 * 1024;
     private const int MaxText = 1024 * 1024;
 
-    private static readonly TimeSpan CloseGrace = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan CloseGrace = TimeSpan.FromSeconds(5);
 
     private readonly CancellationTokenSource _gone;
     private readonly SemaphoreSlim _sending = new(1, 1);
     private WebSocket? _socket;
+    private bool _closed;
 
     public PtyClient(CancellationToken aborted)
     {
@@ -55,6 +56,7 @@ internal sealed class PtyClient : IDisposable
             await _sending.WaitAsync(limit.Token).ConfigureAwait(false);
             try
             {
+                _closed = true;
                 await _socket.CloseOutputAsync(status, reason, limit.Token).ConfigureAwait(false);
             }
             finally
@@ -83,7 +85,7 @@ internal sealed class PtyClient : IDisposable
         }
     }
 
-    /// <summary>Takes the client's frames until it goes away. While the command does not read, neither does this.</summary>
+    /// <summary>Takes the client's frames until it goes away. While the command does not read, neither does this; after the goodbye they are thrown away.</summary>
     public async Task ReceiveAsync(Func<ReadOnlyMemory<byte>, CancellationToken, Task> onInput, Action onEndOfInput, Func<PtyMessage, Task> onMessage)
     {
         var buffer = new byte[ReceiveBuffer];
@@ -98,6 +100,9 @@ internal sealed class PtyClient : IDisposable
             {
                 case WebSocketMessageType.Close:
                     return;
+                case var _ when Volatile.Read(ref _closed):
+                    // For nobody any more, yet to be taken: hanging up with input unread would cost the client what it has not read yet.
+                    break;
                 case WebSocketMessageType.Binary:
                     if (first && data.Length > 0)
                     {
@@ -173,7 +178,11 @@ internal sealed class PtyClient : IDisposable
         await _sending.WaitAsync(Gone).ConfigureAwait(false);
         try
         {
-            await _socket!.SendAsync(data, type, endOfMessage: true, Gone).ConfigureAwait(false);
+            // An answer to what was received just before the end comes too late.
+            if (!_closed)
+            {
+                await _socket!.SendAsync(data, type, endOfMessage: true, Gone).ConfigureAwait(false);
+            }
         }
         finally
         {

@@ -27,6 +27,7 @@ internal sealed class PtySessionHost(CommandRegistry registry, CommandSpec spec)
     // Held while output goes to the log and the client, and by whoever changes the client: no byte is lost or sent twice between the two.
     private readonly SemaphoreSlim _delivery = new(1, 1);
     private readonly SemaphoreSlim _typing = new(1, 1);
+    private readonly CancellationTokenSource _over = new();
     private PtyClient? _holder;
     private PtyClient? _live;
     private RunningCommand? _command;
@@ -212,6 +213,7 @@ internal sealed class PtySessionHost(CommandRegistry registry, CommandSpec spec)
     private async Task PumpAsync(RunningCommand command)
     {
         await command.PumpToSinkAsync(new SessionSink(this, command.OpenLog())).ConfigureAwait(false);
+        await _over.CancelAsync().ConfigureAwait(false);
         await _delivery.WaitAsync().ConfigureAwait(false);
         try
         {
@@ -234,7 +236,13 @@ internal sealed class PtySessionHost(CommandRegistry registry, CommandSpec spec)
 
     private static async Task SendEndAsync(PtyClient client, RunningCommand command)
     {
-        await client.SendAsync(new PtyMessage { Type = "exit", ExitCode = command.Status!.Value.ExitCode, TimedOut = command.TimedOut }).ConfigureAwait(false);
+        await client.SendAsync(new PtyMessage
+        {
+            Type = "exit",
+            ExitCode = command.Status!.Value.ExitCode,
+            Signal = command.Status.Value.Signal is { } signal ? PtySignal.NameOf(signal) : null,
+            TimedOut = command.TimedOut,
+        }).ConfigureAwait(false);
         await client.CloseAsync(WebSocketCloseStatus.NormalClosure, "process exited", Timeout.InfiniteTimeSpan).ConfigureAwait(false);
     }
 
@@ -295,8 +303,13 @@ internal sealed class PtySessionHost(CommandRegistry registry, CommandSpec spec)
         {
             if (!command.Input!.IsClosed)
             {
-                await _input!.WriteAsync(data, gone).ConfigureAwait(false);
+                using var either = CancellationTokenSource.CreateLinkedTokenSource(gone, _over.Token);
+                await _input!.WriteAsync(data, either.Token).ConfigureAwait(false);
             }
+        }
+        catch (OperationCanceledException) when (_over.IsCancellationRequested && !gone.IsCancellationRequested)
+        {
+            // It is over, and nobody reads.
         }
         catch (Exception e) when (e is LinuxException or ObjectDisposedException)
         {
