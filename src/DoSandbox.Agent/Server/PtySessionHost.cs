@@ -363,10 +363,11 @@ internal sealed class PtySessionHost(CommandRegistry registry, CommandSpec spec)
                     await client.SendAsync(_buffer.AsMemory(0, _length)).ConfigureAwait(false);
                 }
             }
-            catch (Exception e) when (PtyClient.IsLoss(e))
+            catch (Exception)
             {
+                // However the client fails to take it: the command must not stand still for want of a reader.
                 Interlocked.CompareExchange(ref session._live, null, client);
-                client!.Drop();
+                client?.Drop();
             }
             finally
             {
