@@ -55,7 +55,7 @@ internal sealed class StateFolder
         var id = Guid.NewGuid().ToString("N")[..16];
         try
         {
-            using (TakeLock())
+            using (StateLock.Take(_root))
             {
                 ReserveName(name, id);
                 try
@@ -125,23 +125,6 @@ internal sealed class StateFolder
         }
 
         return file;
-    }
-
-    private FileStream TakeLock()
-    {
-        var path = Path.Combine(_root, LocalLayout.LockFile);
-        var deadline = Environment.TickCount64 + 10_000;
-        while (true)
-        {
-            try
-            {
-                return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            }
-            catch (IOException) when (File.Exists(path) && Environment.TickCount64 < deadline)
-            {
-                Thread.Sleep(2);
-            }
-        }
     }
 
     private void ReserveName(string name, string id)

@@ -316,7 +316,7 @@ internal sealed partial class LocalState
     /// <summary>Takes back names and user ids whose sandbox is gone, under the lock under which supervisors reserve them.</summary>
     private void RemoveReservations()
     {
-        using var held = TakeLock();
+        using var held = StateLock.Take(Home);
         foreach (var kind in (string[])[LocalLayout.Names, LocalLayout.Uids])
         {
             foreach (var link in Directory.EnumerateFileSystemEntries(Path.Combine(Home, kind)))
@@ -325,22 +325,6 @@ internal sealed partial class LocalState
                 {
                     File.Delete(link);
                 }
-            }
-        }
-    }
-
-    private FileStream TakeLock()
-    {
-        var deadline = Environment.TickCount64 + 10_000;
-        while (true)
-        {
-            try
-            {
-                return new FileStream(Path.Combine(Home, LocalLayout.LockFile), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
-            }
-            catch (IOException) when (Environment.TickCount64 < deadline)
-            {
-                Thread.Sleep(2);
             }
         }
     }
