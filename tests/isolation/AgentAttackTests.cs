@@ -183,7 +183,9 @@ public sealed class AgentAttackTests(SharedSandbox shared) : IClassFixture<Share
             os.execve('/bin/sh', ['sh', '-c', 'while :; do sleep 0.2; done', '{{marker}}'], {})
             """, timeoutSeconds: 2));
         Assert.Equal(0, CountOnHost(marker));
-        Assert.Equal(1, CountOnHost(left));
+
+        // One, or for a moment two: the shell's child bears its name until it has become sleep.
+        Assert.InRange(CountOnHost(left), 1, 2);
         await Sandbox.ShellAsync("touch /tmp/unmarked-enough");
         Assert.Equal("unhurt\n", (await other).Stdout);
     }
