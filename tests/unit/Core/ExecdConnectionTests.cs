@@ -100,7 +100,7 @@ public sealed class ExecdConnectionTests
         await using var peer = new ScriptedPeer(request => request switch
         {
             "GET /ping" => Ours,
-            "POST /dosandbox/run" => ScriptedPeer.Stream(Started, frame),
+            "POST /dosandbox/run" => ScriptedPeer.Stream(Started, frame, new byte[512 * 1024]), // so that the nonsense is met before the end
             _ => ScriptedPeer.Answer("200 OK", []),
         });
         await using var connection = ExecdConnection.ForUnixSocket(peer.Path);
